@@ -297,7 +297,10 @@ impl Denials {
             let mut permissions = plugin.into_iter().flat_map(|plugin| &plugin.permissions);
             let status = permissions.find(|status| status.permission == permission);
             let why = match status {
-                Some(status) if status.granted => format!("granted within {}", status.parameters()),
+                Some(status) if status.granted => match status.parameters() {
+                    all if all.is_empty() => "granted now, but was not then".to_owned(),
+                    within => format!("granted within {within}"),
+                },
                 Some(status) => status.explanation.clone(),
                 None => String::new(),
             };

@@ -288,6 +288,7 @@ fn report_of(status: &PluginStatus, failure: Option<&CopyFailure>) -> FailureRep
             Some(failure) => failure.cause.clone(),
             None => status.fault.clone().unwrap_or_else(|| "it did not fail".to_owned()),
         },
+        made_up: evidence.is_some_and(|evidence| evidence.is_made_up),
         process: process.map(|process| FailedProcess {
             process: process.process,
             signal: process.signal,
@@ -356,7 +357,7 @@ mod tests {
     fn crash() -> What {
         What::CallEnded {
             call: CallId(8),
-            outcome: Outcome::Crashed { cause: "signal 11".into() },
+            outcome: Outcome::Crashed { cause: "signal 11".into(), made_up: false },
             timing: Default::default(),
             bytes_in: 0,
             bytes_out: 0,

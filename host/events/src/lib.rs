@@ -37,5 +37,5 @@ pub use direction::Direction;
 pub use event::{AnsweredBy, CallId, Event, HostCall, Sink, Timing, What};
 pub use lifecycle::{Binding, LoadStage, Phase, ReloadCause};
 pub use note::NoteKind;
-pub use outcome::Outcome;
+pub use outcome::{MADE_UP, Outcome};
 pub use snapshot::Snapshot;

@@ -27,11 +27,7 @@ impl PluginCopy {
     /// process counts as a failure.
     pub(super) fn fail(&mut self, outcome: &Outcome) {
         let is_crash = matches!(outcome, Outcome::Crashed { .. });
-        let mut cause = outcome.to_string();
-        if !is_crash && self.is_made_up() {
-            cause.push_str(", made up by the mock");
-        }
-        self.fail_because(cause, is_crash);
+        self.fail_because(outcome.to_string(), is_crash);
     }
 
     fn fail_because(&mut self, cause: String, is_crash: bool) {

@@ -3,7 +3,7 @@
 
 use glovebox_abi::manifest::Restart;
 use glovebox_abi::{Frame, Permission};
-use glovebox_events::{CallId, NoteKind, Outcome};
+use glovebox_events::{CallId, MADE_UP, NoteKind, Outcome};
 
 use super::copy::PluginCopy;
 use super::quarantine::{Loaded, Offence};
@@ -30,7 +30,7 @@ impl PluginCopy {
         }
         let crash = first;
         let first = crash.to_string();
-        let mut is_made_up = self.is_made_up();
+        let made_up = crash.is_made_up();
         let emitted = match self.take_emitted().len() {
             0 => String::new(),
             count => format!(", without the {count} frames that it emitted"),
@@ -46,23 +46,24 @@ impl PluginCopy {
         {
             // Given up, or too far away.
             let cause = self.status.fault().unwrap_or(first);
-            let crashed = || Stop::Alive(Outcome::Crashed { cause: cause_of(&cause) });
+            let crashed = || Stop::Alive(Outcome::Crashed { cause: cause_of(&cause), made_up });
             return Err(cancelled.unwrap_or_else(crashed));
         }
         let Some(backend) = &mut self.backend else {
-            return Err(Stop::Alive(Outcome::Crashed { cause: cause_of(&first) }));
+            return Err(Stop::Alive(Outcome::Crashed { cause: cause_of(&first), made_up }));
         };
         match backend.call(call, frame, frames, &mut self.emitted) {
             Err(Stop::Dead(second @ Outcome::Crashed { .. })) => {
-                is_made_up |= self.is_made_up();
-                let kept = match is_made_up {
+                let kept = match made_up || second.is_made_up() {
                     true => "which is kept nowhere: a mock made that up".to_owned(),
                     false => self.put_into_quarantine(frame, [first, second.to_string()]),
                 };
                 self.note(NoteKind::Frame, &format!("a frame crashed it twice: {kept}"));
-                let Outcome::Crashed { cause } = second else { return Err(Stop::Dead(second)) };
+                let Outcome::Crashed { cause, made_up } = second else {
+                    return Err(Stop::Dead(second));
+                };
                 let cause = format!("{cause}; twice with this frame, {kept}");
-                Err(Stop::Dead(Outcome::Crashed { cause }))
+                Err(Stop::Dead(Outcome::Crashed { cause, made_up }))
             }
             other => other,
         }
@@ -76,12 +77,6 @@ impl PluginCopy {
         let decided = verdicts.filter(|it| it.is_granted() && it.is_decided_here());
         let words = decided.flat_map(|it| it.asks.iter().filter(|word| !it.lacks.contains(word)));
         words.flat_map(|word| ["--allow".to_owned(), format!("{plugin}:{word}")]).collect()
-    }
-
-    /// True if a mock made up what ended the process.
-    pub(super) fn is_made_up(&mut self) -> bool {
-        let backend = self.backend.as_mut();
-        backend.is_some_and(|backend| backend.context().evidence.is_made_up)
     }
 
     /// The fate of the frame, in words.
@@ -121,5 +116,7 @@ impl PluginCopy {
 
 /// The cause without the word that every crash begins with.
 fn cause_of(text: &str) -> String {
-    text.strip_prefix("crashed: ").unwrap_or(text).to_owned()
+    let said = text.strip_prefix("crashed");
+    let said = said.map(|said| said.strip_prefix(MADE_UP).unwrap_or(said));
+    said.and_then(|said| said.strip_prefix(": ")).unwrap_or(text).to_owned()
 }

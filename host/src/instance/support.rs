@@ -68,7 +68,7 @@ impl CopySupport {
         }
         let (limit, allowed) = (LimitKind::Rate, rate.into());
         self.shared.counters.hit_limit(limit);
-        Err(Outcome::LimitExceeded { limit, asked: allowed + 1, allowed })
+        Err(Outcome::LimitExceeded { limit, asked: allowed + 1, allowed, made_up: false })
     }
 
     /// Lets another instance of the plugin keep its states: this one has none any more.

@@ -123,10 +123,11 @@ impl Ceilings {
     /// True if a call ended because it came to one of these ceilings.
     pub(crate) fn stops(&self, tier: Tier, outcome: &Outcome) -> bool {
         match outcome {
+            _ if outcome.is_made_up() => false,
             Outcome::LimitExceeded { limit, allowed, .. } => {
                 self.of(tier).value(*limit) == Some(*allowed)
             }
-            Outcome::TimedOut { deadline } => *deadline == self.step_deadline,
+            Outcome::TimedOut { deadline, .. } => *deadline == self.step_deadline,
             _ => false,
         }
     }

@@ -198,7 +198,7 @@ impl CopyServices {
         self.delayed = self.delayed.saturating_add(started.elapsed());
         if self.delayed > deadline {
             shared.counters.hit_limit(LimitKind::CallDeadline);
-            self.broken = Some(Outcome::TimedOut { deadline });
+            self.broken = Some(Outcome::TimedOut { deadline, made_up: false });
             return Err(ServiceError::Unavailable);
         }
         match result {

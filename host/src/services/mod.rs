@@ -259,7 +259,7 @@ impl CopyServices {
 
     fn exceed(&mut self, limit: LimitKind, asked: u64, allowed: u64) -> ServiceError {
         self.shared.counters.hit_limit(limit);
-        self.broken = Some(Outcome::LimitExceeded { limit, asked, allowed });
+        self.broken = Some(Outcome::LimitExceeded { limit, asked, allowed, made_up: false });
         ServiceError::LimitExceeded
     }
 
@@ -275,7 +275,12 @@ impl CopyServices {
             let allowed = allowed.load(Ordering::Relaxed);
             if asked > allowed {
                 self.shared.counters.hit_limit(limit);
-                return Err(Stop::Alive(Outcome::LimitExceeded { limit, asked, allowed }));
+                return Err(Stop::Alive(Outcome::LimitExceeded {
+                    limit,
+                    asked,
+                    allowed,
+                    made_up: false,
+                }));
             }
         }
         Ok(())

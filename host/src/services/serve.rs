@@ -60,19 +60,22 @@ impl CopyServices {
     /// Ends the call under way as a mock says.
     fn stop_by_mock(&mut self, service: &str, stop: StopFault) -> ServiceError {
         self.evidence.is_made_up = true;
-        let cause = format!("stopped by the mock while it used `{service}`");
-        match stop {
-            StopFault::Crash => {
-                self.broken = Some(Outcome::Crashed { cause });
-                ServiceError::Unavailable
-            }
+        let whose = self.answered_by.words();
+        let cause = format!("stopped by {whose} while it used `{service}`");
+        let made_up = true;
+        let (outcome, error) = match stop {
+            StopFault::Crash => (Outcome::Crashed { cause, made_up }, ServiceError::Unavailable),
             StopFault::Memory => {
-                // The outcome has no words of its own.
+                // The outcome does not say where.
                 tracing::warn!(plugin = &*self.shared.plugin, "{cause}, as at its limit of memory");
                 let allowed = self.rights.limits.load().memory;
-                self.exceed(LimitKind::Memory, allowed.saturating_add(1), allowed)
+                let (limit, asked) = (LimitKind::Memory, allowed.saturating_add(1));
+                let outcome = Outcome::LimitExceeded { limit, asked, allowed, made_up };
+                (outcome, ServiceError::LimitExceeded)
             }
-        }
+        };
+        self.broken = Some(outcome);
+        error
     }
 
     /// Waits for as long as a mock says, and no longer than the call may take.
@@ -91,8 +94,8 @@ impl CopyServices {
                 }
             }
             if delay > left {
-                self.shared.counters.hit_limit(LimitKind::CallDeadline);
-                self.broken = Some(Outcome::TimedOut { deadline });
+                self.evidence.is_made_up = true;
+                self.broken = Some(Outcome::TimedOut { deadline, made_up: true });
                 return Err(ServiceError::Unavailable);
             }
         }

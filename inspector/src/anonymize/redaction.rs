@@ -149,7 +149,7 @@ impl Redaction {
             What::CallEnded { outcome, .. } => match outcome {
                 Outcome::Failed { message: text, .. }
                 | Outcome::Trapped { message: text, .. }
-                | Outcome::Crashed { cause: text }
+                | Outcome::Crashed { cause: text, .. }
                 | Outcome::Refused { reason: text } => self.patterns.text(text),
                 _ => false,
             },

@@ -168,10 +168,13 @@ fn runs_survive_the_file() {
     check(|call| call.plugin = "".into());
     check(|call| call.input.kind = Kind(0x07));
     check(|call| call.outcome = None);
-    check(|call| call.outcome = Some(Outcome::TimedOut { deadline: Duration::from_millis(20) }));
+    check(|call| {
+        call.outcome =
+            Some(Outcome::TimedOut { deadline: Duration::from_millis(20), made_up: false })
+    });
     check(|call| {
         let limit = LimitKind::Memory;
-        call.outcome = Some(Outcome::LimitExceeded { limit, asked: 2, allowed: 1 });
+        call.outcome = Some(Outcome::LimitExceeded { limit, asked: 2, allowed: 1, made_up: false });
     });
     check(|call| {
         let long = "x".repeat(200);

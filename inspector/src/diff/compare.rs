@@ -3,7 +3,7 @@
 use glovebox_abi::Frame;
 use glovebox_abi::cbor::Value;
 use glovebox_abi::units::show_duration;
-use glovebox_events::{HostCall, Outcome};
+use glovebox_events::{HostCall, MADE_UP, Outcome};
 use similar::DiffOp;
 
 use super::align::{sequence, token};
@@ -86,7 +86,10 @@ pub(super) fn cause(outcome: Option<&Outcome>) -> String {
         None => "no end".to_owned(),
         Some(Outcome::Failed { code, .. }) => format!("failed (code {code})"),
         Some(Outcome::Trapped { code, .. }) => format!("trapped ({code})"),
-        Some(Outcome::LimitExceeded { limit, .. }) => format!("limit-exceeded ({limit})"),
+        Some(Outcome::LimitExceeded { limit, made_up, .. }) => {
+            format!("limit-exceeded ({limit}){}", if *made_up { MADE_UP } else { "" })
+        }
+        Some(other) if other.is_made_up() => format!("{}{MADE_UP}", other.name()),
         Some(other) => other.name().to_owned(),
     }
 }

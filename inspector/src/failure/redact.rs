@@ -5,7 +5,7 @@ use std::path::Path;
 
 use glovebox_abi::cbor::Value;
 use glovebox_abi::{Frame, Header};
-use glovebox_events::{Event, HostCall, Outcome, What};
+use glovebox_events::{Event, HostCall, MADE_UP, Outcome, What};
 
 use super::{FailureReport, Kept, StackFrame};
 
@@ -51,7 +51,7 @@ fn wordless(what: What) -> What {
             let outcome = outcome_of(outcome);
             What::CallEnded { call, outcome, timing, bytes_in, bytes_out, frames_out, memory }
         }
-        What::Phase { from, to, cause } => What::Phase { from, to, cause: words(&cause) },
+        What::Phase { from, to, cause } => What::Phase { from, to, cause: named(&cause) },
         What::LoadFailed { stage, message } => What::LoadFailed { stage, message: words(&message) },
         What::ReloadFailed { cause, stage, message, took } => {
             What::ReloadFailed { cause, stage, message: words(&message), took }
@@ -78,7 +78,7 @@ fn outcome_of(outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Failed { code, message } => Outcome::Failed { code, message: words(&message) },
         Outcome::Trapped { code, message } => Outcome::Trapped { code, message: words(&message) },
-        Outcome::Crashed { cause } => Outcome::Crashed { cause: words(&cause) },
+        Outcome::Crashed { cause, made_up } => Outcome::Crashed { cause: words(&cause), made_up },
         Outcome::Refused { reason } => Outcome::Refused { reason: words(&reason) },
         outcome @ (Outcome::Completed
         | Outcome::Cancelled
@@ -89,7 +89,7 @@ fn outcome_of(outcome: Outcome) -> Outcome {
 
 /// The report without words, and without the folders of the machine that it was written on.
 pub(super) fn wordless_report(report: FailureReport) -> FailureReport {
-    let mut report = FailureReport { cause: cause(&report.cause), ..report };
+    let mut report = FailureReport { cause: named(&report.cause), ..report };
     for permission in &mut report.permissions {
         permission.within = words(&permission.within);
         permission.rule = words(&permission.rule);
@@ -106,9 +106,13 @@ pub(super) fn wordless_report(report: FailureReport) -> FailureReport {
 }
 
 /// The name of the outcome, and what is left of the words behind it.
-fn cause(cause: &str) -> String {
+fn named(cause: &str) -> String {
+    let is_name = |said: &str| {
+        let name = said.strip_suffix(MADE_UP).unwrap_or(said).replace(' ', "-");
+        Outcome::NAMES.contains(&&*name)
+    };
     match cause.split_once(": ") {
-        Some((name, said)) if Outcome::NAMES.contains(&name) => format!("{name}: {}", words(said)),
+        Some((name, said)) if is_name(name) => format!("{name}: {}", words(said)),
         _ if Outcome::NAMES.contains(&cause) => cause.to_owned(),
         _ => words(cause),
     }
@@ -221,7 +225,7 @@ mod tests {
         let all = [
             ended(Outcome::Failed { code: 7, message: said("secret") }),
             ended(Outcome::Trapped { code: said("unreachable"), message: said("secret") }),
-            ended(Outcome::Crashed { cause: said("secret") }),
+            ended(Outcome::Crashed { cause: said("secret"), made_up: false }),
             ended(Outcome::Refused { reason: said("secret") }),
             What::HostCall { call: None, host_call: log },
             What::Phase { from, to, cause: said("secret") },

@@ -20,6 +20,8 @@ pub struct FailureReport {
     pub plugin: FailedPlugin,
     /// How it failed.
     pub cause: String,
+    /// True if a mock or an injected fault ended it, and the plugin did nothing wrong.
+    pub made_up: bool,
     /// The call during which it failed.
     pub call: Option<u64>,
     /// The frame of that call.
@@ -185,6 +187,9 @@ impl FailureReport {
         };
         let FailedPlugin { id, version, digest, tier, isolation, artifact, .. } = &self.plugin;
         line("cause", &self.cause);
+        if self.made_up {
+            line("made up", "a mock or an injected fault ended it, and not the plugin");
+        }
         let place = [version, tier, isolation].map(String::as_str);
         let place: Vec<&str> = place.into_iter().filter(|part| !part.is_empty()).collect();
         line("plugin", &format!("{id} {}", place.join(", ")));

@@ -9,7 +9,7 @@ use super::*;
 
 #[test]
 fn filters_match() {
-    let failed = Outcome::TimedOut { deadline: Duration::from_millis(20) };
+    let failed = Outcome::TimedOut { deadline: Duration::from_millis(20), made_up: false };
     let user = Value::Map(vec![(Value::Text("id".into()), Value::Integer(42))]);
     let header = vec![
         (Value::Text("id".into()), Value::Text("Q-1".into())),

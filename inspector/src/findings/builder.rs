@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use glovebox_events::{CallId, Event, HostCall, NoteKind, Phase, What};
+use glovebox_events::{CallId, Event, HostCall, MADE_UP, NoteKind, Phase, What};
 use glovebox_trace::PluginRecord;
 
 use super::record::{
@@ -163,6 +163,7 @@ impl RecordBuilder {
                 let end = CallEnd {
                     sequence: event.sequence,
                     outcome: outcome.name(),
+                    is_made_up: outcome.is_made_up(),
                     timing: *timing,
                     memory: *memory,
                 };
@@ -232,7 +233,9 @@ impl RecordBuilder {
 
     /// A crash of a process is a fault whose cause says so; the outcome of its call may be another.
     fn take_phase(&mut self, event: &Event, change: (Phase, Phase), cause: &str, spot: Spot) {
-        let is_crash = change.1 == Phase::Faulted && cause.starts_with("crashed: ");
+        let crashed = (change.1 == Phase::Faulted).then(|| cause.strip_prefix("crashed")).flatten();
+        let is_made_up = crashed.is_some_and(|rest| rest.starts_with(MADE_UP));
+        let is_crash = crashed.is_some_and(|rest| is_made_up || rest.starts_with(": "));
         let is_loss =
             change == (Phase::Restarting, Phase::Ready) && cause.starts_with("restarted without ");
         let Some(owner) = self.owner_of(event) else { return };
@@ -240,6 +243,14 @@ impl RecordBuilder {
             return;
         }
         let crashes = self.record.crashes.entry(owner).or_default();
+        if is_crash {
+            crashes.last_is_made_up = is_made_up;
+        }
+        // Nor does what follows from it say anything about the plugin.
+        if crashes.last_is_made_up {
+            crashes.made_up += usize::from(is_crash);
+            return;
+        }
         if is_crash {
             crashes.count += 1;
             crashes.generation = event.generation;

@@ -105,6 +105,8 @@ pub struct CallEnd {
     pub sequence: u64,
     /// Name of the outcome.
     pub outcome: &'static str,
+    /// True if a mock or an injected fault made it.
+    pub is_made_up: bool,
     /// The timing.
     pub timing: Timing,
     /// Bytes of memory afterwards, where the tier can tell.
@@ -192,6 +194,10 @@ pub struct PermissionUse {
 pub struct Crashes {
     /// How many there were.
     pub count: usize,
+    /// How many a mock or an injected fault made up besides.
+    pub made_up: usize,
+    /// True if the last one of either kind was made up.
+    pub last_is_made_up: bool,
     /// How often a fresh process went on without the state.
     pub without_state: usize,
     /// How often it was stopped, because it failed too often in a row.

@@ -397,12 +397,12 @@ fn unused_permissions() {
 
 #[test]
 fn crashes_of_processes() {
-    let crash = |run: &mut Run, restarted: &str| {
+    let crash_as = |run: &mut Run, crashed: &str, restarted: &str| {
         let call = run.start("in");
         let text = "crashed: by a signal during a frame".to_owned();
         run.event(What::Note { kind: NoteKind::Frame, text });
         for (from, to, cause) in [
-            (Phase::Busy, Phase::Faulted, "crashed: by a signal"),
+            (Phase::Busy, Phase::Faulted, &*format!("{crashed}: by a signal")),
             (Phase::Faulted, Phase::Restarting, "attempt 1"),
             (Phase::Restarting, Phase::Ready, restarted),
         ] {
@@ -410,6 +410,8 @@ fn crashes_of_processes() {
         }
         run.end(call, &Call::default(), Outcome::Completed);
     };
+    let crash = |run: &mut Run, restarted: &str| crash_as(run, "crashed", restarted);
+    let made_up = |run: &mut Run, restarted: &str| crash_as(run, "crashed, made up", restarted);
     let (kept, lost) =
         ("restarted with its kept state, version 1", "restarted without its state, which is lost");
     check("worker-crash", |run| run.calls(3, |_| failed()), &[]);
@@ -419,6 +421,14 @@ fn crashes_of_processes() {
         |run| [lost, kept, lost].iter().for_each(|restarted| crash(run, restarted)),
         &["its process crashed 3 times; it was restarted without its state 2 times [2, 8, 14]"],
     );
+    check("worker-crash", |run| made_up(run, lost), &[]);
+    let both = |run: &mut Run| {
+        crash(run, kept);
+        made_up(run, lost);
+    };
+    let expected =
+        "its process crashed 1 time; besides, a mock or an injected fault made it up 1 time [2]";
+    check("worker-crash", both, &[expected]);
     let stop = |run: &mut Run| {
         crash(run, kept);
         let (from, cause) = (Phase::Faulted, "crashed: by a signal; stopped".to_owned());
@@ -500,12 +510,15 @@ fn late_and_missing_answers() {
         },
         &["1 call gave a frame after the end [3]"],
     );
-    let deadline = Outcome::TimedOut { deadline: Duration::from_millis(20) };
+    let deadline = Outcome::TimedOut { deadline: Duration::from_millis(20), made_up: false };
     check(
         id,
         |run| run.call(Call { outcome: Some(deadline), outputs: Vec::new(), ..Call::default() }),
         &["1 call did not answer before the deadline [0]"],
     );
+    let made_up = Outcome::TimedOut { deadline: Duration::from_millis(20), made_up: true };
+    let outcome = Some(made_up);
+    check(id, |run| run.call(Call { outcome, outputs: Vec::new(), ..Call::default() }), &[]);
     let endless = |millis: u64| {
         move |run: &mut Run| {
             run.start("in");

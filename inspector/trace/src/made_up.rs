@@ -351,7 +351,7 @@ impl Random {
 
     fn outcome(&mut self, latency: Duration) -> Outcome {
         if latency > DEADLINE {
-            return Outcome::TimedOut { deadline: DEADLINE };
+            return Outcome::TimedOut { deadline: DEADLINE, made_up: false };
         }
         match self.below(2000) {
             0 => Outcome::Trapped {

@@ -69,8 +69,16 @@ pub(crate) fn events() -> Vec<Event> {
         What::FrameOut { call: one, index: 3, emitted: true, frame: second },
         ended(one, Outcome::Completed),
         What::FrameIn { call: two, frame: third },
-        ended(two, Outcome::LimitExceeded { limit: LimitKind::Memory, asked: 2, allowed: 1 }),
-        ended(two, Outcome::TimedOut { deadline: Duration::from_millis(20) }),
+        ended(
+            two,
+            Outcome::LimitExceeded {
+                limit: LimitKind::Memory,
+                asked: 2,
+                allowed: 1,
+                made_up: false,
+            },
+        ),
+        ended(two, Outcome::TimedOut { deadline: Duration::from_millis(20), made_up: false }),
         ended(two, Outcome::Failed { code: 2, message: "bad".into() }),
         ended(two, Outcome::Cancelled),
         What::LoadFailed { stage: LoadStage::ParseManifest, message: "no".into() },

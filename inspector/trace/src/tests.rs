@@ -179,7 +179,7 @@ fn ends_and_restarts_are_counted() {
         frames_out: 0,
         memory: None,
     };
-    let crashed = || Outcome::Crashed { cause: "signal 11".to_owned() };
+    let crashed = || Outcome::Crashed { cause: "signal 11".to_owned(), made_up: false };
     let (from, cause) = (Phase::Faulted, String::new());
     let whats = [
         ended(0, crashed()),

@@ -266,11 +266,11 @@ fn limits_hold_for_functions() {
     let deadline = Duration::from_millis(20);
     let id = bench.host.load(core(&manifest)).wait().unwrap();
     let reply = bench.host.call(id, &Frame::data("apple"));
-    assert_eq!(reply.outcome, Outcome::TimedOut { deadline });
+    assert_eq!(reply.outcome, Outcome::TimedOut { deadline, made_up: false });
     for bytes in [module(), component("apple")] {
         let id = load(&bench, &bytes, &manifest).unwrap();
         let reply = bench.host.call(id, &Frame::data("!apple"));
-        assert_eq!(reply.outcome, Outcome::TimedOut { deadline });
+        assert_eq!(reply.outcome, Outcome::TimedOut { deadline, made_up: false });
     }
 }
 

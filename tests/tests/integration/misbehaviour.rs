@@ -47,7 +47,7 @@ fn memory_limits_name_both_numbers() {
     let bench = Bench::new();
     let id = bench.load("misbehave.wasm");
     let reply = bench.host.call(id, &glovebox_abi::Frame::data("mode=grow"));
-    let Outcome::LimitExceeded { limit, asked, allowed } = reply.outcome else {
+    let Outcome::LimitExceeded { limit, asked, allowed, .. } = reply.outcome else {
         panic!("{}", reply.outcome);
     };
     assert_eq!((limit.name(), allowed), ("memory", 64 << 20));

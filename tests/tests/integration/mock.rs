@@ -134,7 +134,7 @@ fn a_plugin_is_stopped_where_the_script_says() {
     let bench = Bench::new();
     let id = asks(&bench, Some("[[answer]]\nservice = 'now'\nstop = 'crash'"));
     for _ in 0..5 {
-        assert_eq!(bench.ask(id, "now"), "crashed: stopped by the mock while it used `now`");
+        assert_eq!(bench.ask(id, "now"), "crashed, made up: stopped by a mock while it used `now`");
     }
     // The consequences are those of crashes.
     let refused = bench.ask(id, "now");
@@ -149,9 +149,12 @@ fn a_plugin_is_stopped_where_the_script_says() {
     let id = asks(&bench, Some(memory));
     assert_eq!(bench.ask(id, "get"), "None");
     let outcome = bench.ask(id, "get");
-    assert!(outcome.starts_with("limit exceeded: ") && outcome.contains("memory"), "{outcome}");
+    assert!(
+        outcome.starts_with("limit exceeded, made up: ") && outcome.contains("memory"),
+        "{outcome}"
+    );
     let is_named = bench.events.events().into_iter().any(|event| {
-        matches!(event.what, What::Phase { cause, .. } if cause.contains("memory") && cause.ends_with("made up by the mock"))
+        matches!(event.what, What::Phase { cause, .. } if cause.contains("memory") && cause.contains(", made up: "))
     });
     assert!(is_named, "the trace says whose failure that is");
     assert_eq!(bench.ask(id, "get"), "None");

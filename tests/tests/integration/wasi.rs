@@ -238,7 +238,7 @@ fn waiting_ends_with_the_call() {
         let guest = Guest::load(&manifest, &preview1(body, ""), |_| ());
         let started = Instant::now();
         let deadline = Duration::from_millis(100);
-        assert_eq!(guest.ask(), Err(Outcome::TimedOut { deadline }), "{body}");
+        assert_eq!(guest.ask(), Err(Outcome::TimedOut { deadline, made_up: false }), "{body}");
         assert!(started.elapsed() < Duration::from_secs(60));
         let status = guest.bench.host.plugin(guest.id).unwrap();
         assert_eq!(status.limit(LimitKind::CallDeadline).unwrap().hits, 1);

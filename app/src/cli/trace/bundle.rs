@@ -73,6 +73,7 @@ impl BundleTrace {
                 ..FailedPlugin::default()
             },
             cause: found.outcome.to_string(),
+            made_up: found.outcome.is_made_up(),
             call: Some(found.call.0),
             frame: found.frame.as_ref().map(FailedFrame::of),
             ..FailureReport::default()

@@ -278,7 +278,7 @@ fn ending(outcome: &Outcome) -> String {
         Outcome::Trapped { code, .. } => format!("trapped with {code}"),
         Outcome::LimitExceeded { limit, .. } => format!("exceeded its limit of {limit}"),
         Outcome::TimedOut { .. } => "timed out".to_owned(),
-        Outcome::Crashed { cause } => format!("crashed with {cause}"),
+        Outcome::Crashed { cause, .. } => format!("crashed with {cause}"),
         Outcome::Completed | Outcome::Cancelled | Outcome::Refused { .. } => {
             format!("was {}", outcome.name())
         }

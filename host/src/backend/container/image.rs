@@ -112,13 +112,13 @@ impl Image {
         let _ending = load.map(|load| load.ended_by(move || killer.kill()));
         self.meet(worker, &name, amounts, grants, until, load).map_err(|stopped| match stopped {
             Stopped::Refused(reason) => refused(reason),
-            Stopped::Late => Outcome::TimedOut { deadline },
+            Stopped::Late => Outcome::TimedOut { deadline, made_up: false },
             Stopped::OutOfMemory => {
                 let allowed = limits.memory;
                 let asked = allowed.saturating_add(1);
-                Outcome::LimitExceeded { limit: LimitKind::Memory, asked, allowed }
+                Outcome::LimitExceeded { limit: LimitKind::Memory, asked, allowed, made_up: false }
             }
-            Stopped::Crashed(cause) => Outcome::Crashed { cause },
+            Stopped::Crashed(cause) => Outcome::Crashed { cause, made_up: false },
         })
     }
 

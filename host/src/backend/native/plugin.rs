@@ -286,7 +286,7 @@ unsafe extern "C" fn output_frame(out: *mut c_void, kind: u8, header: Slice, pay
     {
         out.frames.push_copy(frame);
     }
-    out.broken = Some(Outcome::LimitExceeded { limit, asked, allowed });
+    out.broken = Some(Outcome::LimitExceeded { limit, asked, allowed, made_up: false });
 }
 
 unsafe extern "C" fn output_state(out: *mut c_void, version: u32, state: Slice) {

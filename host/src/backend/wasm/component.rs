@@ -309,7 +309,12 @@ impl Backend for ComponentBackend {
         if count > allowed {
             shared.counters.hit_limit(LimitKind::OutputFrames);
             let limit = LimitKind::OutputFrames;
-            return Err(Stop::Alive(Outcome::LimitExceeded { limit, asked: count, allowed }));
+            return Err(Stop::Alive(Outcome::LimitExceeded {
+                limit,
+                asked: count,
+                allowed,
+                made_up: false,
+            }));
         }
         let size = |frame: &guest::FrameResult| {
             (FRAME_PREFIX_LEN + frame.header.len() + frame.payload.len()) as u64
@@ -319,7 +324,12 @@ impl Backend for ComponentBackend {
         if asked > allowed {
             shared.counters.hit_limit(LimitKind::OutputBytes);
             let limit = LimitKind::OutputBytes;
-            return Err(Stop::Alive(Outcome::LimitExceeded { limit, asked, allowed }));
+            return Err(Stop::Alive(Outcome::LimitExceeded {
+                limit,
+                asked,
+                allowed,
+                made_up: false,
+            }));
         }
         for frame in given {
             out.push(frame_of(frame.kind, frame.header, frame.payload)?);

@@ -200,7 +200,7 @@ impl Machine {
         let hot = &context.rights.hot;
         let exceeded = |limit, asked, allowed| {
             context.shared.counters.hit_limit(limit);
-            Stop::Alive(Outcome::LimitExceeded { limit, asked, allowed })
+            Stop::Alive(Outcome::LimitExceeded { limit, asked, allowed, made_up: false })
         };
         let mut rest = self.output(exports, packed)?;
         let (asked, allowed) = (rest.len() as u64, hot.output_bytes.load(Ordering::Relaxed));

@@ -67,7 +67,7 @@ impl CopyServices {
 
     fn too_much(&mut self, limit: LimitKind, asked: u64, allowed: u64) -> wasmtime::Error {
         self.shared.counters.hit_limit(limit);
-        let outcome = Outcome::LimitExceeded { limit, asked, allowed };
+        let outcome = Outcome::LimitExceeded { limit, asked, allowed, made_up: false };
         let error = wasmtime::Error::msg(outcome.to_string());
         self.broken = Some(outcome);
         error

@@ -44,7 +44,7 @@ fn died(context: &mut CopyServices, error: &wasmtime::Error) -> Stop {
         Some(wasi::Interrupted::Overdue) => {
             context.shared.counters.hit_limit(LimitKind::CallDeadline);
             let deadline = Duration::from_millis(context.deadline());
-            return Stop::Dead(Outcome::TimedOut { deadline });
+            return Stop::Dead(Outcome::TimedOut { deadline, made_up: false });
         }
         Some(wasi::Interrupted::Cancelled) => return Stop::Dead(Outcome::Cancelled),
         None => {}
@@ -68,7 +68,7 @@ fn died(context: &mut CopyServices, error: &wasmtime::Error) -> Stop {
                 _ => component::crossing_bytes(&context.rights.hot) + 1,
             };
             context.shared.counters.hit_limit(limit);
-            return Stop::Dead(Outcome::LimitExceeded { limit, asked, allowed });
+            return Stop::Dead(Outcome::LimitExceeded { limit, asked, allowed, made_up: false });
         }
         let message = shorten(&message);
         return Stop::Dead(Outcome::Trapped { code: "host-error".to_owned(), message });
@@ -76,13 +76,18 @@ fn died(context: &mut CopyServices, error: &wasmtime::Error) -> Stop {
     if *trap == Trap::Interrupt {
         context.shared.counters.hit_limit(LimitKind::CallDeadline);
         let deadline = Duration::from_millis(context.deadline());
-        return Stop::Dead(Outcome::TimedOut { deadline });
+        return Stop::Dead(Outcome::TimedOut { deadline, made_up: false });
     }
     if *trap == Trap::OutOfFuel {
         let fuel = limits.fuel.unwrap_or_default();
         context.shared.counters.hit_limit(LimitKind::Fuel);
         let limit = LimitKind::Fuel;
-        return Stop::Dead(Outcome::LimitExceeded { limit, asked: fuel + 1, allowed: fuel });
+        return Stop::Dead(Outcome::LimitExceeded {
+            limit,
+            asked: fuel + 1,
+            allowed: fuel,
+            made_up: false,
+        });
     }
     let place = frames
         .first()

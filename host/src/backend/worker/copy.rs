@@ -152,7 +152,7 @@ impl WorkerBackend {
         let asked: u64 = failure.message.parse().ok().filter(|_| failure.code == EXCEEDED)?;
         (asked > allowed).then(|| {
             self.context.shared.counters.hit_limit(limit);
-            Stop::Alive(Outcome::LimitExceeded { limit, asked, allowed })
+            Stop::Alive(Outcome::LimitExceeded { limit, asked, allowed, made_up: false })
         })
     }
 
@@ -162,14 +162,14 @@ impl WorkerBackend {
         match ended {
             Ended::Deadline { .. } => {
                 hit(LimitKind::CallDeadline);
-                Outcome::TimedOut { deadline }
+                Outcome::TimedOut { deadline, made_up: false }
             }
             Ended::MemoryLimit => {
                 hit(LimitKind::Memory);
                 let allowed = self.limits.memory;
                 // The kernel refused it, and does not tell how much it was.
                 let asked = allowed.saturating_add(1);
-                Outcome::LimitExceeded { limit: LimitKind::Memory, asked, allowed }
+                Outcome::LimitExceeded { limit: LimitKind::Memory, asked, allowed, made_up: false }
             }
             Ended::Cancelled => Outcome::Cancelled,
             Ended::Protocol(ProtocolError::Message(WireError::TooLong {
@@ -179,7 +179,12 @@ impl WorkerBackend {
             })) => {
                 hit(LimitKind::OutputBytes);
                 let (asked, allowed) = (*length, self.limits.output_bytes);
-                Outcome::LimitExceeded { limit: LimitKind::OutputBytes, asked, allowed }
+                Outcome::LimitExceeded {
+                    limit: LimitKind::OutputBytes,
+                    asked,
+                    allowed,
+                    made_up: false,
+                }
             }
             ended => {
                 let said = match ended {
@@ -188,7 +193,7 @@ impl WorkerBackend {
                     _ => None,
                 };
                 let said = said.map(|line| format!("; it said: {line}")).unwrap_or_default();
-                Outcome::Crashed { cause: shorten(&format!("{ended}{said}")) }
+                Outcome::Crashed { cause: shorten(&format!("{ended}{said}")), made_up: false }
             }
         }
     }
@@ -280,7 +285,12 @@ impl Backend for WorkerBackend {
             checks.into_iter().find(|(_, asked, allowed)| asked > allowed)
         {
             self.context.shared.counters.hit_limit(limit);
-            return Err(Stop::Alive(Outcome::LimitExceeded { limit, asked, allowed }));
+            return Err(Stop::Alive(Outcome::LimitExceeded {
+                limit,
+                asked,
+                allowed,
+                made_up: false,
+            }));
         }
         *out = frames.into();
         Ok(())

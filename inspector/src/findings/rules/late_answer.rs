@@ -4,7 +4,7 @@ use std::time::Duration;
 use glovebox_abi::Kind;
 use glovebox_abi::units::show_duration;
 
-use super::super::record::{CallRecord, Record, Spot};
+use super::super::record::{CallEnd, CallRecord, Record, Spot};
 use super::super::rule::{Rule, Verdict};
 use super::super::severity::Severity;
 use super::count;
@@ -56,7 +56,8 @@ impl Rule for LateAnswer {
                 .iter()
                 .filter_map(|call| Some(Spot { sequence: call.after_end?, ..call.input }));
             find(after.collect(), "gave a frame after the end");
-            let stopped = spots(&|call| call.end.is_some_and(|end| end.outcome == "timed-out"));
+            let is_late = |end: CallEnd| end.outcome == "timed-out" && !end.is_made_up;
+            let stopped = spots(&|call| call.end.is_some_and(is_late));
             find(stopped, "did not answer before the deadline");
             let endless = spots(&|call| {
                 let last = record.ends.get(call.input.run as usize).copied().unwrap_or(0);

@@ -18,7 +18,8 @@ impl Rule for WorkerCrash {
     fn describe(&self) -> &'static str {
         "The process of a plugin crashed, at least once, also if its frame was sent again and answered \
          then; it says how often a fresh process went on without its state, and whether the plugin was \
-         stopped because it failed too often in a row."
+         stopped because it failed too often in a row. A crash that a mock or an injected fault made up is \
+         no finding by itself."
     }
 
     fn remedy(&self) -> &'static str {
@@ -36,6 +37,12 @@ impl Rule for WorkerCrash {
             }
             if crashes.stopped > 0 {
                 message.push_str("; it failed so often in a row that it was stopped");
+            }
+            if crashes.made_up > 0 {
+                let times = count(crashes.made_up, "time");
+                message.push_str(&format!(
+                    "; besides, a mock or an injected fault made it up {times}"
+                ));
             }
             out.find(owner, crashes.generation, message, crashes.spots.iter().copied());
         }

@@ -251,7 +251,7 @@ fn a_made_up_crash_fills_no_quarantine() {
     let id = bench.host.load(request).wait().unwrap_or_else(|error| panic!("{error}"));
     let outcome = bench.ask(id, "log");
     let expected =
-        "stopped by the mock while it used `log`; twice with this frame, which is kept nowhere";
+        "stopped by a mock while it used `log`; twice with this frame, which is kept nowhere";
     assert!(outcome.contains(expected), "{outcome}");
     assert!(!kept.exists());
     still_there(&bench, id, "a made-up crash");

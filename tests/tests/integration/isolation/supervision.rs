@@ -31,7 +31,7 @@ fn a_poison_frame_is_tried_twice_and_kept() {
     let replies: Vec<Outcome> =
         frames.iter().map(|frame| bench.host.call(id, frame).outcome).collect();
     assert_eq!((&replies[0], &replies[2]), (&Outcome::Completed, &Outcome::Completed));
-    let Outcome::Crashed { cause } = &replies[1] else { panic!("{:?}", replies[1]) };
+    let Outcome::Crashed { cause, .. } = &replies[1] else { panic!("{:?}", replies[1]) };
     assert!(cause.starts_with("signal 11 (SIGSEGV"), "{cause}");
     assert!(cause.contains("twice with this frame"), "{cause}");
     let file = fs::read_dir(&kept).unwrap().map(|entry| entry.unwrap().path());

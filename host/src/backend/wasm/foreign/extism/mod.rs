@@ -363,13 +363,23 @@ impl ExtismPlugin {
         let allowed = data.rights.hot.output_bytes.load(Ordering::Relaxed);
         if asked > allowed {
             data.shared.counters.hit_limit(limit);
-            return Err(Stop::Alive(Outcome::LimitExceeded { limit, asked, allowed }));
+            return Err(Stop::Alive(Outcome::LimitExceeded {
+                limit,
+                asked,
+                allowed,
+                made_up: false,
+            }));
         }
         let frames = data.rights.hot.output_frames.load(Ordering::Relaxed);
         if frames == 0 {
             let limit = LimitKind::OutputFrames;
             data.shared.counters.hit_limit(limit);
-            return Err(Stop::Alive(Outcome::LimitExceeded { limit, asked: 1, allowed: 0 }));
+            return Err(Stop::Alive(Outcome::LimitExceeded {
+                limit,
+                asked: 1,
+                allowed: 0,
+                made_up: false,
+            }));
         }
         *out = vec![Frame::new(Kind::DATA, Header::empty(), output.to_vec())].into();
         Ok(())
