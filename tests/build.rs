@@ -22,7 +22,7 @@ fn main() {
     if is_wanted || folder.is_some_and(|folder| has_core(&folder)) {
         println!("cargo::rustc-cfg=has_wasm_target");
     }
-    println!("cargo::rustc-check-cfg=cfg(has_tshark, has_podman, has_python)");
+    println!("cargo::rustc-check-cfg=cfg(has_tshark, has_podman, has_bubblewrap, has_python)");
     println!("cargo::rerun-if-env-changed=PATH");
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let is_there = |name: &str| {
@@ -34,6 +34,9 @@ fn main() {
     }
     if is_set("GLOVEBOX_SMOKE") || is_there("podman") && is_there("busybox") {
         println!("cargo::rustc-cfg=has_podman");
+    }
+    if is_set("GLOVEBOX_SMOKE") || is_there("bwrap") {
+        println!("cargo::rustc-cfg=has_bubblewrap");
     }
     if is_set("GLOVEBOX_SMOKE") || Path::new("/usr/bin/python3").is_file() {
         println!("cargo::rustc-cfg=has_python");

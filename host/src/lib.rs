@@ -79,8 +79,8 @@ pub use frames::Frames;
 /// The contract with plugins, whole: frames, manifests, services, units.
 pub use glovebox_abi as abi;
 pub use glovebox_abi::manifest::{
-    Budget, Compiler, Isolation, LimitChanges, LimitError, LimitKind, Limits, ManifestError,
-    Requests, Scope, Tier,
+    Budget, Compiler, EngineName, Isolation, LimitChanges, LimitError, LimitKind, Limits,
+    ManifestError, Requests, Scope, Tier,
 };
 pub use glovebox_abi::{
     Failure, Frame, Header, Health, Kind, LogLevel, Manifest, Permission, Plugin, ServiceError,

@@ -99,16 +99,18 @@ pub fn check() -> WorkerCheck {
 }
 
 /// The engines of containers that are known, and what each says about itself on this machine: its version,
-/// whose it is, and whether it limits its containers. Asks each of them, which takes a second.
+/// whose it is, and whether it limits its containers. Asks each of them, which takes a second; in a container of
+/// bubblewrap, a program tries what none should be able to do.
 pub fn engines() -> Vec<(&'static str, Result<String, Missing>)> {
     #[cfg(target_os = "linux")]
     {
-        crate::backend::container::examine()
+        crate::backend::worker::engines()
     }
     #[cfg(not(target_os = "linux"))]
     {
-        let missing = || Missing::new("plugins in images run on Linux alone", "use Linux");
-        ["podman", "docker"].map(|name| (name, Err(missing()))).into()
+        let missing = || Missing::new("containers run on Linux alone", "use Linux");
+        let names = glovebox_abi::manifest::EngineName::ALL.map(|name| name.name());
+        names.map(|name| (name, Err(missing()))).into()
     }
 }
 

@@ -175,6 +175,7 @@ fn text(inspection: &Inspection, status: Option<&PluginStatus>, missing: &[Strin
     line("artifact", inspection.origin.path().map(super::report::named).unwrap_or_default());
     line("is", format!("{}, {}", inspection.kind.describe(), show_size(inspection.size)));
     line("image", manifest.artifact.image.clone().unwrap_or_default());
+    line("root folder", manifest.artifact.rootfs.clone().unwrap_or_default());
     line("command", manifest.runtime.command.join(" "));
     if let Some(foreign) = inspection.foreign {
         let runs = if inspection.is_adapted { ", and Glovebox runs it" } else { "" };
@@ -184,6 +185,7 @@ fn text(inspection: &Inspection, status: Option<&PluginStatus>, missing: &[Strin
     if let Some(status) = status {
         line("binding", status.binding.to_string());
         line("tier", format!("{}, {}", status.tier.name(), status.isolation.name()));
+        line("engine", status.engine.map_or_else(String::new, |engine| engine.name().to_owned()));
         if status.precaution != Precaution::NotNeeded {
             line("code", status.precaution.to_string());
         }
@@ -316,6 +318,8 @@ fn json_of(
             },
             "state_version": manifest.state.version,
             "image": manifest.artifact.image,
+            "rootfs": manifest.artifact.rootfs,
+            "engine": manifest.runtime.engine,
             "command": manifest.runtime.command,
             "dependencies": manifest.dependencies.iter()
                 .map(|(id, version)| (id.clone(), version.to_string().into()))

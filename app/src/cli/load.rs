@@ -32,8 +32,8 @@ pub(super) struct LoadArgs {
     /// (`missing-layers = "ask"` under [sandbox])
     #[arg(long)]
     pub accept_missing_layers: bool,
-    /// Run plugins that are images in containers, by podman or docker: the engine starts what the image
-    /// and the manifest say
+    /// Run plugins in containers, by podman, docker or bubblewrap: the engine starts what the image, the
+    /// root folder and the manifest say
     #[arg(long)]
     pub accept_container: bool,
     /// Run WebAssembly plugins deterministically: fuel limits their work, their clock is simulated,

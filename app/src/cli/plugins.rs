@@ -205,6 +205,7 @@ pub(super) fn status_json(status: &PluginStatus) -> Json {
         "version": status.manifest.plugin.version.to_string(),
         "tier": status.tier.name(),
         "isolation": status.isolation.name(),
+        "engine": status.engine.map(|engine| engine.name()),
         "precaution": status.precaution.to_string(),
         "compiler": status.compiler.as_ref().map(ToString::to_string),
         "sandbox": status.sandbox.as_deref().map(sandbox_json),

@@ -20,6 +20,11 @@ const LIBRARIES: [&str; 7] =
 const PROGRAMS: [&str; 7] =
     ["/bin", "/lib", "/lib32", "/lib64", "/usr", "/etc/alternatives", "/etc/ld.so.cache"];
 
+/// Where the programs of the system lie, with what they need: files, folders and links.
+pub fn system_programs() -> &'static [&'static str] {
+    &PROGRAMS
+}
+
 /// The parts of the system that a profile lets a process see.
 pub(crate) fn of_the_system(reach: &Reach) -> &'static [&'static str] {
     match reach {

@@ -34,6 +34,8 @@ mod capabilities;
 #[cfg(target_os = "linux")]
 mod cgroup;
 #[cfg(target_os = "linux")]
+mod container_calls;
+#[cfg(target_os = "linux")]
 mod files;
 #[cfg(target_os = "linux")]
 mod identity;
@@ -57,8 +59,14 @@ mod elsewhere;
 
 #[cfg(target_os = "linux")]
 pub use cgroup::Cgroup;
+#[cfg(target_os = "linux")]
+pub use container_calls::{
+    ArgumentBits, CallAnswer, ContainerCall, container_call_program, container_calls,
+};
 #[cfg(not(target_os = "linux"))]
 pub use elsewhere::{Cgroup, check_layers, enter};
+#[cfg(target_os = "linux")]
+pub use files::system_programs;
 #[cfg(target_os = "linux")]
 pub use identity::{has_ended, own_mark, status_fields};
 #[cfg(target_os = "linux")]

@@ -2,7 +2,7 @@
 //! own.
 
 #[cfg(target_os = "linux")]
-pub(crate) mod container;
+mod container;
 pub(crate) mod core;
 pub(crate) mod native;
 pub(crate) mod outside;
@@ -15,10 +15,13 @@ pub(crate) mod worker;
 use std::path::Path;
 use std::sync::Arc;
 
-use glovebox_abi::manifest::LimitKind;
+use glovebox_abi::manifest::{EngineName, LimitKind};
 use glovebox_abi::{Failure, Frame, Health, Kind, State};
 use glovebox_events::{CallId, Outcome};
 use glovebox_sandbox::SandboxReport;
+
+#[cfg(target_os = "linux")]
+pub(crate) use container::{Root, RootFolder};
 
 use crate::frames::Frames;
 use crate::guard::caught;
@@ -265,6 +268,15 @@ impl Code {
         match self {
             #[cfg(target_os = "linux")]
             Code::Worker(code) => Some(&code.report),
+            _ => None,
+        }
+    }
+
+    /// The engine of the containers in which its copies run, if they do.
+    pub(crate) fn engine(&self) -> Option<EngineName> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Code::Worker(code) => code.engine(),
             _ => None,
         }
     }

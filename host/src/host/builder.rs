@@ -211,8 +211,9 @@ impl HostBuilder {
         self
     }
 
-    /// The command line of the engine that runs plugins in images: podman, or docker if that is in its
-    /// name. Without it, the first of both that is in `PATH` does.
+    /// The command line of an engine that runs plugins in containers: podman, docker or bubblewrap, as the
+    /// name of its file says. Without it, the first that is in `PATH` does. A policy that names another
+    /// engine goes before it.
     #[must_use]
     pub fn container_engine(mut self, path: impl Into<PathBuf>) -> HostBuilder {
         self.container_engine = Some(path.into());
@@ -417,6 +418,7 @@ impl HostBuilder {
         if let Some(engine) = self.container_engine {
             preparer.uses_engine(engine);
         }
+        preparer.follows_policy(&self.policy);
         let journal = Arc::new(Journal::new(self.sink, self.wake, self.hooks, self.time_calls));
         let states = self.state_folder.map(StateStore::new).transpose();
         let states = states.map_err(io("the folder for states"))?;

@@ -82,6 +82,8 @@ impl Host {
                 return false;
             }
             rules.revision += 1;
+            // Within the lock, so that the last policy stays the last one.
+            self.inner.preparer.follows_policy(&rules.policy);
             rules.clone()
         };
         // Events are told without a lock, so another change may overtake this one: an instance keeps

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use glovebox_abi::manifest::{Isolation, LimitChanges, LimitKind, Limits, Scope, Tier};
+use glovebox_abi::manifest::{EngineName, Isolation, LimitChanges, LimitKind, Limits, Scope, Tier};
 use glovebox_abi::{Manifest, Permission};
 use glovebox_events::latency::Latencies;
 use glovebox_events::{Binding, LoadStage, Phase, ReloadCause};
@@ -35,6 +35,8 @@ pub struct PluginStatus {
     pub tier: Tier,
     /// Its isolation.
     pub isolation: Isolation,
+    /// The engine of its containers; `None` if it runs in none, and before a lazy instance started.
+    pub engine: Option<EngineName>,
     /// The layers of the sandbox of its processes, with those that are missing; `None` in this process,
     /// and before a lazy instance started.
     pub sandbox: Option<Arc<SandboxReport>>,

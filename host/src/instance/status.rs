@@ -47,6 +47,7 @@ impl Instance {
             generation: current.number,
             tier: current.prepared.tier,
             isolation: current.prepared.isolation,
+            engine: current.prepared.code.engine(),
             sandbox: current.prepared.code.sandbox().cloned(),
             precaution: current.prepared.precaution.clone(),
             compiler: current

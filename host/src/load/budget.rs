@@ -17,7 +17,7 @@ const WHAT: &str = "section with the budget";
 pub(super) fn budget_of_source(kind: ArtifactKind, bytes: &[u8]) -> Result<Budget, LoadProblem> {
     let text = match kind {
         ArtifactKind::Component | ArtifactKind::CoreModule => of_module(bytes)?,
-        ArtifactKind::FramedProgram | ArtifactKind::Image => Vec::new(),
+        ArtifactKind::FramedProgram | ArtifactKind::Rootfs | ArtifactKind::Image => Vec::new(),
         _ => of_library(bytes)?,
     };
     Budget::parse(utf8(WHAT, &text)?)

@@ -107,7 +107,7 @@ pub(super) fn classify<'file, R: ReadRef<'file>>(
             Ok(Classified { class, manifest, asks })
         }
         // Its manifest says so; the system or the engine tells whether it can be run.
-        ArtifactKind::FramedProgram | ArtifactKind::Image => {
+        ArtifactKind::FramedProgram | ArtifactKind::Rootfs | ArtifactKind::Image => {
             Ok(Classified { class: Class::Plugin, manifest: None, asks: Requests::default() })
         }
         kind if kind.is_library() => library(file),

@@ -22,19 +22,28 @@ pub(super) fn open_below(
     name: &str,
     limit: u64,
 ) -> Result<(File, u64), LoadProblem> {
-    let leads_out = || LoadProblem::LeadsOut { program: name.to_owned() };
     let folder_handle = open_ambient_dir(&absolute(folder), ambient_authority())?;
     let mut options = OpenOptions::new();
     // A pipe or a device is not waited for; it is refused afterwards.
     options.read(true).nonblock(true);
     let file = cap_primitives::fs::open(&folder_handle, Path::new(name), &options);
-    let file = file.map_err(|error| {
-        // The system has a number for whatever it denies.
-        let is_escape =
-            error.kind() == ErrorKind::PermissionDenied && error.raw_os_error().is_none();
-        if is_escape { leads_out() } else { error.into() }
-    })?;
+    let file = file.map_err(|error| unless_it_leads_out(error, "program", name))?;
     within(glovebox_files::opened(file, &folder.join(name), u64::MAX)?, limit)
+}
+
+/// Opens a folder below a folder, under the same rule.
+pub(super) fn open_dir_below(folder: &Path, name: &str) -> Result<File, LoadProblem> {
+    let folder_handle = open_ambient_dir(&absolute(folder), ambient_authority())?;
+    let found = cap_primitives::fs::open_dir(&folder_handle, Path::new(name));
+    found.map_err(|error| unless_it_leads_out(error, "rootfs", name))
+}
+
+/// The system has a number for whatever it denies.
+fn unless_it_leads_out(error: std::io::Error, key: &'static str, name: &str) -> LoadProblem {
+    match error.kind() == ErrorKind::PermissionDenied && error.raw_os_error().is_none() {
+        true => LoadProblem::LeadsOut { key, name: name.to_owned() },
+        false => error.into(),
+    }
 }
 
 /// The folder whatever the working folder will be; a folder that cannot be found stays as it is.

@@ -91,7 +91,9 @@ pub fn inspect(source: impl Into<Source>) -> Result<Inspection, LoadError> {
             };
             (interface.imports.into_iter().map(name).collect(), interface.exports, foreign)
         }
-        ArtifactKind::FramedProgram | ArtifactKind::Image => Default::default(),
+        ArtifactKind::FramedProgram | ArtifactKind::Rootfs | ArtifactKind::Image => {
+            Default::default()
+        }
         // One that is no plugin was refused before.
         _ => {
             let (imports, exports) = library_interface(&artifact.bytes);
@@ -101,7 +103,7 @@ pub fn inspect(source: impl Into<Source>) -> Result<Inspection, LoadError> {
     Ok(Inspection {
         origin: artifact.origin,
         kind: artifact.kind,
-        size: artifact.bytes.len() as u64,
+        size: artifact.size,
         digest: artifact.digest,
         manifest: artifact.manifest,
         bare: artifact.bare,

@@ -24,6 +24,7 @@ mod request;
 mod sections;
 mod size;
 mod source;
+mod tree;
 
 pub use cache::CacheStats;
 pub(crate) use cache::{Cache, DEFAULT_LIMIT as DEFAULT_CACHE_LIMIT};

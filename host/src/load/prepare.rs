@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use glovebox_abi::manifest::{Compiler, Isolation, MIN_COMPILE_MEMORY, Tier};
+use glovebox_abi::manifest::{
+    Artifact as Artifacts, Compiler, Isolation, MIN_COMPILE_MEMORY, Tier,
+};
 use glovebox_abi::units::show_size;
 use glovebox_abi::{Manifest, Permission};
 use glovebox_events::{Binding, LoadStage};
@@ -19,13 +21,15 @@ use wasmtime::component::Component;
 use super::cache::{Cache, CacheStats};
 use super::code::CompileStarter;
 use super::compile::{CompileBounds, CompileLimits, CompileStatus, Compiles};
-use super::read::{Artifact, read};
-use super::{CompiledBy, LoadRequest, Place, Precaution};
+use super::read::{Artifact, open_rootfs, read};
+use super::{CompiledBy, LoadRequest, Place, Precaution, tree};
 use crate::backend::Code;
 use crate::backend::native::NativeCode;
 use crate::backend::outside::{About, Trial, Untried, WorkerStarter};
 use crate::backend::wasm::Engines;
-use crate::policy::Subject;
+#[cfg(target_os = "linux")]
+use crate::backend::{Root, RootFolder};
+use crate::policy::{Policy, Subject};
 use crate::problem::{ArtifactKind, Incompatible, LoadError, LoadProblem, Origin, StageError};
 use crate::record::span;
 use crate::services::Functions;
@@ -219,9 +223,17 @@ impl Preparer {
     /// Says where the engine of containers is.
     pub(crate) fn uses_engine(&self, path: PathBuf) {
         #[cfg(target_os = "linux")]
-        self.workers.uses_engine(path);
+        self.workers.engines.is_at(path);
         #[cfg(not(target_os = "linux"))]
         drop(path);
+    }
+
+    /// Says which engine of containers the policy names, from the next load on.
+    pub(crate) fn follows_policy(&self, policy: &Policy) {
+        #[cfg(target_os = "linux")]
+        self.workers.engines.follow_policy(policy.engine());
+        #[cfg(not(target_os = "linux"))]
+        let _ = policy;
     }
 
     /// The counts of the compile cache so far.
@@ -303,10 +315,11 @@ impl Preparer {
         self.check_functions(code.imported_functions(), &artifact.manifest, request).map_err(
             |problem| LoadError::new(LoadStage::Link, Some(artifact.origin.clone()), problem),
         )?;
-        let tier = tier_of(artifact.kind);
+        let isolation = request.isolation_of(&artifact.manifest, binding);
+        let tier = tier_of(artifact.kind, isolation);
         Ok(Prepared {
             code,
-            isolation: request.isolation_of(&artifact.manifest, binding),
+            isolation,
             manifest: Arc::new(artifact.manifest),
             bare: artifact.bare && request.permissions.is_none(),
             binding,
@@ -376,10 +389,11 @@ impl Preparer {
         }
         let artifact = admitted(request)?;
         let binding = binding_of(&artifact);
-        let tier = tier_of(artifact.kind);
+        let isolation = request.isolation_of(&artifact.manifest, binding);
+        let tier = tier_of(artifact.kind, isolation);
         Ok(Prepared {
             code: Code::Asleep,
-            isolation: request.isolation_of(&artifact.manifest, binding),
+            isolation,
             manifest: Arc::new(artifact.manifest),
             bare: artifact.bare && request.permissions.is_none(),
             binding,
@@ -426,15 +440,9 @@ impl Preparer {
                 return Ok(linked.code_as(Code::Module, binding_of(artifact)));
             }
             #[cfg(target_os = "linux")]
-            ArtifactKind::FramedProgram => {
-                let program = self.private_copy(artifact)?;
-                let command = manifest.runtime.command.clone();
-                let code = self.workers.program(program, command, &manifest.limits)?;
-                (Code::Worker(Arc::new(code)), Binding::Framed, Precaution::NotNeeded)
-            }
-            #[cfg(target_os = "linux")]
-            ArtifactKind::Image => {
-                let image = manifest.artifact.image.as_deref().unwrap_or_default();
+            kind if tier_of(kind, request.isolation_of(manifest, binding_of(artifact)))
+                == Tier::Container =>
+            {
                 let about = About {
                     digest: &artifact.digest,
                     limits: &manifest.limits,
@@ -442,7 +450,15 @@ impl Preparer {
                     load,
                     is_skipped: false,
                 };
-                let code = self.workers.image(image, manifest.runtime.command.clone(), &about)?;
+                let root = self.root_of(artifact)?;
+                let code = self.workers.container(root, &manifest.runtime, &about)?;
+                (Code::Worker(Arc::new(code)), Binding::Framed, Precaution::NotNeeded)
+            }
+            #[cfg(target_os = "linux")]
+            ArtifactKind::FramedProgram => {
+                let program = self.private_copy(artifact)?;
+                let command = manifest.runtime.command.clone();
+                let code = self.workers.program(program, command, &manifest.limits)?;
                 (Code::Worker(Arc::new(code)), Binding::Framed, Precaution::NotNeeded)
             }
             #[cfg(target_os = "linux")]
@@ -539,6 +555,35 @@ impl Preparer {
         }
     }
 
+    /// The file system of a container.
+    #[cfg(target_os = "linux")]
+    fn root_of(&self, artifact: &Artifact) -> Result<Root, StageError> {
+        let named = &artifact.manifest.artifact;
+        match artifact.kind {
+            ArtifactKind::Image => Ok(Root::Image(named.image.clone().unwrap_or_default())),
+            ArtifactKind::Rootfs => self
+                .private_folder(artifact)
+                .map(Root::Folder)
+                .map_err(|problem| problem.at(LoadStage::Link)),
+            _ => self.private_copy(artifact).map(Root::System),
+        }
+    }
+
+    /// A private copy of a root folder, in which all is as it was when the digest was made of it.
+    #[cfg(target_os = "linux")]
+    fn private_folder(&self, artifact: &Artifact) -> Result<RootFolder, LoadProblem> {
+        let _span = span::stage(LoadStage::Link).entered();
+        let rootfs = artifact.manifest.artifact.rootfs.as_deref().unwrap_or_default();
+        let folder = open_rootfs(artifact.base.as_deref().unwrap_or(Path::new("")), rootfs)?;
+        let copy = tempfile::Builder::new().prefix("root-").tempdir_in(self.room()?)?;
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(copy.path(), mode)?;
+        if tree::copy(&folder, copy.path())?.list.as_bytes() != &*artifact.bytes {
+            return Err(LoadProblem::Unsteady);
+        }
+        Ok(RootFolder::new(copy)?)
+    }
+
     fn private_copy(&self, artifact: &Artifact) -> Result<TempPath, StageError> {
         let _span = span::stage(LoadStage::Link).entered();
         let is_program = artifact.kind == ArtifactKind::FramedProgram;
@@ -547,17 +592,7 @@ impl Preparer {
         if !is_program {
             copy.suffix(std::env::consts::DLL_SUFFIX);
         }
-        let folder = self.copies.path();
-        let refused = |reason: String| {
-            let reason =
-                format!("no private copy of it can be run: {reason}: {}", folder.display());
-            let remedy = "make room there, or choose a folder on another file system for temporary files \
-                          (XDG_CACHE_HOME or TMPDIR, `HostBuilder::scratch_folder`)";
-            LoadProblem::NotOpened { reason, remedy: remedy.to_owned() }.at(LoadStage::Link)
-        };
-        if !lets_code_run(folder) {
-            return Err(refused("the file system lets no code run (noexec)".to_owned()));
-        }
+        let folder = self.room().map_err(|problem| problem.at(LoadStage::Link))?;
         let copied = copy.tempfile_in(folder).and_then(|mut copy| {
             std::io::Write::write_all(&mut copy, &artifact.bytes)?;
             #[cfg(unix)]
@@ -567,7 +602,25 @@ impl Preparer {
             }
             Ok(copy.into_temp_path())
         });
-        copied.map_err(|error| refused(error.to_string()))
+        copied.map_err(|error| no_copy(&error.to_string(), folder).at(LoadStage::Link))
+    }
+
+    /// The folder for private copies, from which code can run.
+    fn room(&self) -> Result<&Path, LoadProblem> {
+        let folder = self.copies.path();
+        match lets_code_run(folder) {
+            true => Ok(folder),
+            false => Err(no_copy("the file system lets no code run (noexec)", folder)),
+        }
+    }
+}
+
+fn no_copy(reason: &str, folder: &Path) -> LoadProblem {
+    LoadProblem::NotOpened {
+        reason: format!("no private copy of it can be run: {reason}: {}", folder.display()),
+        remedy: "make room there, or choose a folder on another file system for temporary files \
+                 (XDG_CACHE_HOME or TMPDIR, `HostBuilder::scratch_folder`)"
+            .to_owned(),
     }
 }
 
@@ -579,16 +632,17 @@ fn binding_of(artifact: &Artifact) -> Binding {
     match artifact.kind {
         ArtifactKind::Component => Binding::Component,
         ArtifactKind::CoreModule => Binding::FrameAbi,
-        ArtifactKind::FramedProgram | ArtifactKind::Image => Binding::Framed,
+        ArtifactKind::FramedProgram | ArtifactKind::Rootfs | ArtifactKind::Image => Binding::Framed,
         _ => Binding::Native,
     }
 }
 
-/// The tier that executes an artifact of this kind.
-fn tier_of(kind: ArtifactKind) -> Tier {
+/// The tier that executes an artifact of this kind in this place.
+fn tier_of(kind: ArtifactKind, isolation: Isolation) -> Tier {
     match kind {
         ArtifactKind::Component | ArtifactKind::CoreModule => Tier::Wasm,
-        ArtifactKind::Image => Tier::Container,
+        ArtifactKind::Rootfs | ArtifactKind::Image => Tier::Container,
+        ArtifactKind::FramedProgram if isolation == Isolation::Container => Tier::Container,
         _ => Tier::Native,
     }
 }
@@ -622,24 +676,24 @@ fn admit(artifact: &Artifact, request: &LoadRequest) -> Result<(), LoadProblem> 
     check_limits(request)?;
     check_folders(artifact)?;
     let binding = binding_of(artifact);
-    let actual = tier_of(artifact.kind);
+    let isolation = request.isolation_of(&artifact.manifest, binding);
+    let actual = tier_of(artifact.kind, isolation);
     let is_native = actual == Tier::Native;
     let runtime = &artifact.manifest.runtime;
     if let Some(tier) = runtime.tier.filter(|tier| *tier != actual) {
         return Err(LoadProblem::NotAvailable { what: "tier", name: tier.name() });
     }
-    let isolation = request.isolation_of(&artifact.manifest, binding);
     let is_worker = isolation == Isolation::Process && is_native && cfg!(target_os = "linux");
-    let is_image = artifact.kind == ArtifactKind::Image;
     let is_there = match isolation {
         Isolation::InProcess => binding != Binding::Framed,
         Isolation::Process => is_worker,
-        Isolation::Container => is_image && cfg!(target_os = "linux"),
+        Isolation::Container => actual == Tier::Container && cfg!(target_os = "linux"),
         Isolation::Remote => false,
     };
     if !is_there {
         let what = match artifact.kind {
             ArtifactKind::FramedProgram => "for programs, isolation",
+            ArtifactKind::Rootfs => "for root folders, isolation",
             ArtifactKind::Image => "for images, isolation",
             _ if is_native => "isolation",
             _ => "for WebAssembly, isolation",
@@ -647,12 +701,18 @@ fn admit(artifact: &Artifact, request: &LoadRequest) -> Result<(), LoadProblem> 
         return Err(LoadProblem::NotAvailable { what, name: isolation.name() });
     }
     if actual != Tier::Wasm && request.seed(&artifact.manifest).is_some() {
-        let what = if is_native { "mode for native plugins" } else { "mode for images" };
+        let what = if is_native { "mode for native plugins" } else { "mode for containers" };
         return Err(LoadProblem::NotAvailable { what, name: "deterministic" });
     }
-    if is_image && !request.accepts_container {
-        let image = artifact.manifest.artifact.image.clone().unwrap_or_default();
-        return Err(LoadProblem::ContainerNotAccepted { image });
+    if actual == Tier::Container && !request.accepts_container {
+        let Artifacts { program, rootfs, image, .. } = &artifact.manifest.artifact;
+        let named = |name: &Option<String>| name.clone().unwrap_or_default();
+        let of = match artifact.kind {
+            ArtifactKind::Image => format!("the image {}", named(image)),
+            ArtifactKind::Rootfs => format!("the root folder {}", named(rootfs)),
+            _ => format!("the program {}", named(program)),
+        };
+        return Err(LoadProblem::ContainerNotAccepted { of });
     }
     if is_native && !is_worker && !request.trust_native {
         return Err(LoadProblem::NativeNotTrusted);

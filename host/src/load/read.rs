@@ -18,7 +18,8 @@ use super::classify::{Class, Classified, classify};
 use super::file::absolute;
 use super::manifest::{MAX_MANIFEST_LEN, bare, parse_embedded, read_manifest};
 use super::prepare::Prepared;
-use super::{Place, Source, file, library};
+use super::tree::Tree;
+use super::{Place, Source, file, library, tree};
 use crate::problem::{ArtifactKind, LoadError, LoadProblem, Origin, shorten};
 use crate::record::span;
 
@@ -32,8 +33,10 @@ pub(crate) struct Artifact {
     pub(crate) origin: Origin,
     pub(crate) kind: ArtifactKind,
     pub(super) class: Class,
-    /// Binary: text was assembled.
+    /// Binary: text was assembled. Of an image its name, of a root folder the list of what lies in it.
     pub(crate) bytes: Bytes,
+    /// How much there is of it, in bytes.
+    pub(crate) size: u64,
     pub(crate) digest: String,
     pub(crate) manifest: Manifest,
     /// True if there is no manifest, so that defaults hold.
@@ -50,6 +53,7 @@ impl Artifact {
             origin: prepared.origin.clone(),
             kind: ArtifactKind::of(&bytes),
             class: Class::Plugin,
+            size: bytes.len() as u64,
             bytes,
             digest: prepared.digest.clone(),
             manifest: (*prepared.manifest).clone(),
@@ -65,6 +69,8 @@ struct Unopened {
     /// Its name if nothing gives it another one.
     name: String,
     bytes: Bytes,
+    /// Bytes of it that lie elsewhere.
+    size: Option<u64>,
     /// The manifest that holds in place of the one inside.
     manifest: Option<Manifest>,
     base: Option<PathBuf>,
@@ -78,24 +84,36 @@ pub(crate) fn read(source: &Source) -> Result<Artifact, LoadError> {
     match &source.place {
         Place::Path(path) => {
             let Located { artifact, opened, manifest, base, fallback } = locate(path)?;
-            let image = manifest.as_ref().filter(|it| framed(it) == Some(ArtifactKind::Image));
-            let bytes = match image.and_then(|manifest| manifest.artifact.image.clone()) {
+            let _span = span::stage(LoadStage::Read).entered();
+            let kind = manifest.as_ref().and_then(framed);
+            let named = manifest.as_ref().map(|manifest| &manifest.artifact);
+            let read = match (kind, named) {
                 // It is the engine's; its name tells what is in it.
-                Some(image) => image.into_bytes(),
-                None => span::stage(LoadStage::Read)
-                    .in_scope(|| match opened {
-                        Some(opened) => file::read_opened(opened, MAX_ARTIFACT_LEN),
-                        None => file::read(&artifact, MAX_ARTIFACT_LEN),
+                (Some(ArtifactKind::Image), Some(Artifacts { image: Some(image), .. })) => {
+                    Ok((image.clone().into_bytes(), None))
+                }
+                (Some(ArtifactKind::Rootfs), Some(Artifacts { rootfs: Some(rootfs), .. })) => {
+                    open_rootfs(&base, rootfs).and_then(|folder| {
+                        let Tree { list, size } = tree::read(&folder)?;
+                        Ok((list.into_bytes(), Some(size)))
                     })
-                    .map_err(|problem| {
-                        LoadError::new(LoadStage::Read, Some(artifact.as_path().into()), problem)
-                    })?,
+                }
+                _ => match opened {
+                    Some(opened) => file::read_opened(opened, MAX_ARTIFACT_LEN),
+                    None => file::read(&artifact, MAX_ARTIFACT_LEN),
+                }
+                .map(|bytes| (bytes, None)),
             };
+            let (bytes, size) = read.map_err(|problem| {
+                LoadError::new(LoadStage::Read, Some(artifact.as_path().into()), problem)
+            })?;
+            drop(_span);
             let name = artifact.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             take_apart(Unopened {
                 name,
                 origin: Origin::File(artifact),
                 bytes: bytes.into(),
+                size,
                 manifest: given.or(manifest),
                 base: Some(base),
                 fallback,
@@ -112,6 +130,7 @@ pub(crate) fn read(source: &Source) -> Result<Artifact, LoadError> {
                 origin,
                 name,
                 bytes,
+                size: None,
                 manifest: given,
                 base: None,
                 fallback: None,
@@ -125,7 +144,7 @@ pub(crate) fn read(source: &Source) -> Result<Artifact, LoadError> {
 }
 
 fn take_apart(unopened: Unopened) -> Result<Artifact, LoadError> {
-    let Unopened { origin, name, bytes, manifest, base, fallback } = unopened;
+    let Unopened { origin, name, bytes, size, manifest, base, fallback } = unopened;
     let at = |stage, problem| LoadError::new(stage, Some(origin.clone()), problem);
     let framed = manifest.as_ref().and_then(framed);
     let command = manifest.iter().flat_map(|manifest| &manifest.runtime.command);
@@ -166,7 +185,18 @@ fn take_apart(unopened: Unopened) -> Result<Artifact, LoadError> {
     manifest.budget = budget_of_source(kind, &bytes)
         .and_then(|attribute| Ok(manifest.budget.merged(attribute)?))
         .map_err(|problem| at(LoadStage::ParseManifest, problem))?;
-    Ok(Artifact { origin, kind, class, bytes, digest, manifest, bare: is_bare, base })
+    let size = size.unwrap_or(bytes.len() as u64);
+    Ok(Artifact { origin, kind, class, bytes, size, digest, manifest, bare: is_bare, base })
+}
+
+/// Opens the root folder of a plugin, which lies in the folder of its manifest, wherever links lead.
+pub(super) fn open_rootfs(base: &Path, rootfs: &str) -> Result<File, LoadProblem> {
+    file::open_dir_below(base, rootfs).map_err(|problem| match problem {
+        LoadProblem::Io(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            LoadProblem::NoArtifact { reason: format!("{rootfs} does not exist") }
+        }
+        problem => problem,
+    })
 }
 
 /// Where an artifact lies and what is said about it outside of it.
@@ -195,7 +225,7 @@ pub(super) fn locate(path: &Path) -> Result<Located, LoadError> {
     };
     let manifest = read_manifest(&manifest_path)?;
     let folder = manifest_path.parent().unwrap_or(Path::new(""));
-    if framed(&manifest) == Some(ArtifactKind::Image) {
+    if matches!(framed(&manifest), Some(ArtifactKind::Image | ArtifactKind::Rootfs)) {
         let base = absolute(folder);
         let artifact = manifest_path.clone();
         let (opened, fallback) = (None, None);
@@ -213,8 +243,11 @@ pub(super) fn locate(path: &Path) -> Result<Located, LoadError> {
         None => {
             let names: Vec<&str> = named.iter().flatten().map(String::as_str).collect();
             let reason = match names.as_slice() {
-                [] => "[artifact] names neither `wasm` nor `native` nor `program` nor `image`"
-                    .to_owned(),
+                [] => {
+                    "[artifact] names neither `wasm` nor `native` nor `program` nor `rootfs` nor \
+                       `image`"
+                        .to_owned()
+                }
                 names => format!("{} does not exist", names.join(" or ")),
             };
             let problem = LoadProblem::NoArtifact { reason };
@@ -298,6 +331,7 @@ pub(super) fn framed(manifest: &Manifest) -> Option<ArtifactKind> {
         Artifacts { wasm: None, native: None, program: Some(_), .. } => {
             Some(ArtifactKind::FramedProgram)
         }
+        Artifacts { wasm: None, native: None, rootfs: Some(_), .. } => Some(ArtifactKind::Rootfs),
         Artifacts { wasm: None, native: None, image: Some(_), .. } => Some(ArtifactKind::Image),
         _ => None,
     }

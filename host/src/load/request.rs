@@ -155,8 +155,8 @@ impl LoadRequest {
         self
     }
 
-    /// Lets a plugin in an image run: the engine of containers is asked to start it. Its image, its command
-    /// and the rights of its folders are in its manifest and status.
+    /// Lets a plugin in a container run: an engine is asked to start its image, its root folder or its program.
+    /// That, its command and the rights of its folders are in its manifest and status.
     #[must_use]
     pub fn accept_container(mut self) -> LoadRequest {
         self.accepts_container = true;

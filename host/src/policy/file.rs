@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use glovebox_abi::Permission;
 use glovebox_abi::manifest::{
-    DIGEST_PREFIX, Limits, ManifestError, Scope, Tier, check_permissions, is_kebab_case, line_of,
+    DIGEST_PREFIX, EngineName, Limits, ManifestError, Scope, Tier, check_permissions,
+    is_kebab_case, line_of,
 };
 use toml::Value;
 use toml::de::{DeTable, DeValue};
@@ -34,6 +35,7 @@ pub struct Policy {
     pub(super) is_found: bool,
     ceilings: CeilingRules,
     missing_layers: MissingLayers,
+    engine: Option<EngineName>,
     swap: SwapRules,
     /// The content of other sections than those of permissions, as `section.key = value`.
     settings: Vec<String>,
@@ -169,6 +171,11 @@ impl Policy {
         self.missing_layers
     }
 
+    /// The engine that runs containers, whatever manifests say; the host looks for one if it is absent.
+    pub fn engine(&self) -> Option<EngineName> {
+        self.engine
+    }
+
     /// The rules for the swap of generations. A file that nobody named lets no older version run
     /// unasked, for it may have come with the plugin.
     pub fn swap(&self) -> SwapRules {
@@ -249,12 +256,18 @@ fn read(text: &str, folder: Option<&Path>) -> Result<Policy, ManifestError> {
             ("ceilings", Value::Table(table)) => policy.ceilings = CeilingRules::read(&table)?,
             ("sandbox", Value::Table(table)) => {
                 // No other key got through the check.
-                let key = format!("sandbox.{MISSING_LAYERS}");
                 if let Some(rule) = table.get(MISSING_LAYERS) {
+                    let key = format!("sandbox.{MISSING_LAYERS}");
                     let text = rule.as_str().ok_or_else(|| wrong(&key, "write \"run\""))?;
                     let rule = text.parse::<MissingLayers>();
                     policy.missing_layers =
                         rule.map_err(|error| wrong(&key, &error.to_string()))?;
+                }
+                if let Some(name) = table.get(ENGINE) {
+                    let key = format!("sandbox.{ENGINE}");
+                    let text = name.as_str().ok_or_else(|| wrong(&key, "write \"podman\""))?;
+                    let name = text.parse::<EngineName>();
+                    policy.engine = Some(name.map_err(|error| wrong(&key, &error.to_string()))?);
                 }
             }
             ("swap", Value::Table(_)) => policy.swap = swap::read(text)?,
@@ -290,10 +303,11 @@ fn check(text: &str) -> Result<(), ManifestError> {
             ("ceilings", DeValue::Table(table)) => ceilings::check(text, table)?,
             ("swap", DeValue::Table(table)) => swap::check(text, table)?,
             ("sandbox", DeValue::Table(table)) => {
-                let unknown = table.keys().find(|key| key.get_ref() != MISSING_LAYERS);
+                const KEYS: [&str; 2] = [MISSING_LAYERS, ENGINE];
+                let unknown = table.keys().find(|key| !KEYS.contains(&key.get_ref().as_ref()));
                 if let Some(key) = unknown {
                     let line = Some(line_of(text, key.span().start));
-                    let known = [MISSING_LAYERS].into_iter();
+                    let known = KEYS.into_iter();
                     return Err(ManifestError::unknown(key.get_ref().as_ref(), name, line, known));
                 }
             }
@@ -314,8 +328,9 @@ fn check(text: &str) -> Result<(), ManifestError> {
     Ok(())
 }
 
-/// The key of the section `[sandbox]`.
+/// The keys of the section `[sandbox]`.
 const MISSING_LAYERS: &str = "missing-layers";
+const ENGINE: &str = "engine";
 
 /// Keys of a plugin's section that say which artifacts it means.
 const PINS: [&str; 2] = ["digest", "path"];

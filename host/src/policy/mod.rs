@@ -33,7 +33,8 @@
 //! `[limits]` for one tier. See [`Ceilings`] for what holds where the file says nothing.
 //!
 //! A section `[sandbox]` holds `missing-layers`: `"run"`, `"ask"` or `"refuse"`, for native plugins in
-//! processes of their own; see [`MissingLayers`].
+//! processes of their own; see [`MissingLayers`]. Its `engine` names what runs containers, whatever manifests
+//! say: `"podman"`, `"docker"` or `"bubblewrap"`, from the next load on.
 //!
 //! A section `[swap]` says what a new generation has to pass before and after it takes over; see
 //! [`SwapRules`].

@@ -18,6 +18,9 @@ pub enum ArtifactKind {
     Pe,
     /// A program or a script of which its manifest says that it speaks the framed protocol.
     FramedProgram,
+    /// The list of a root folder, of which its manifest says that a program in it speaks the framed
+    /// protocol.
+    Rootfs,
     /// The name and digest of an image of a container engine.
     Image,
     /// Machine code that was not linked.
@@ -54,6 +57,7 @@ impl ArtifactKind {
             ArtifactKind::MachO => "a Mach-O library",
             ArtifactKind::Pe => "a Windows library",
             ArtifactKind::FramedProgram => "a program that speaks the framed protocol",
+            ArtifactKind::Rootfs => "a root folder of a container",
             ArtifactKind::Image => "an image of a container",
             ArtifactKind::ObjectFile => "an object file that was not linked",
             ArtifactKind::Program => "a program",
@@ -85,6 +89,7 @@ impl ArtifactKind {
         match self {
             ArtifactKind::Component => "component",
             ArtifactKind::FramedProgram => "program",
+            ArtifactKind::Rootfs => "root folder",
             ArtifactKind::Image => "image",
             kind if kind.is_library() => "shared library",
             _ => "module",

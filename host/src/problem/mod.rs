@@ -194,13 +194,13 @@ pub enum LoadProblem {
         /// The remedy.
         remedy: String,
     },
-    /// A plugin in an image needs a person's decision.
-    #[error("it runs in a container of the image {image}, which nobody accepted")]
+    /// A plugin in a container needs a person's decision.
+    #[error("it runs in a container of {of}, which nobody accepted")]
     ContainerNotAccepted {
-        /// Its name and digest.
-        image: String,
+        /// The image, root folder or program.
+        of: String,
     },
-    /// There is no container for a plugin in an image.
+    /// There is no container for a plugin that needs one.
     #[error("there is no container for it: {reason}")]
     NoContainer {
         /// The obstacle.
@@ -216,11 +216,13 @@ pub enum LoadProblem {
         /// True if it is enough that somebody accepts it.
         is_asked: bool,
     },
-    /// The program of a plugin is not in its folder.
-    #[error("`program = \"{program}\"` leads out of the folder of plugin.toml")]
+    /// The program or root folder of a plugin is not in its folder.
+    #[error("`{key} = \"{name}\"` leads out of the folder of plugin.toml")]
     LeadsOut {
+        /// `program` or `rootfs`.
+        key: &'static str,
         /// As it stands in the manifest.
-        program: String,
+        name: String,
     },
     /// A library ended the process in which it was opened for the first time.
     #[error("opening it in a trial process failed: {cause}")]

@@ -54,7 +54,7 @@ impl LoadProblem {
                  of the policy"
             }
             LoadProblem::ContainerNotAccepted { .. } => {
-                "accept it (--accept-container): the engine of this machine then starts that image"
+                "accept it (--accept-container): an engine of this machine then starts it"
             }
             LoadProblem::NoWorker { remedy, .. }
             | LoadProblem::NoContainer { remedy, .. }

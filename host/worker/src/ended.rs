@@ -142,6 +142,14 @@ pub(crate) fn classify(status: i32, killed_for_memory: bool, errors: &[u8]) -> E
     }
 }
 
+/// The status of a program from that of the one that ran it: 128 and the number of a signal, as shells have
+/// it, is the signal.
+pub(crate) fn status_of_inner(status: i32) -> i32 {
+    let code = libc::WEXITSTATUS(status);
+    let is_signal = libc::WIFEXITED(status) && (129..=159).contains(&code);
+    if is_signal { code - 128 } else { status }
+}
+
 /// Classifies the status of the client of a program that is the first process of a container: no other
 /// process in there can kill it, and it cannot kill itself, so that the kernel does it for memory.
 pub(crate) fn classify_client(status: i32, errors: &[u8]) -> Ended {
@@ -173,6 +181,21 @@ mod tests {
         check(255, Ended::Exited { code: 255 });
         let killed = Ended::Signalled { signal: libc::SIGKILL };
         assert_eq!(classify_client(libc::SIGKILL, b""), killed);
+    }
+
+    #[test]
+    fn the_end_of_a_program_is_told_by_the_one_that_ran_it() {
+        fn check(status: i32, expected: i32) {
+            assert_eq!(status_of_inner(status), expected);
+        }
+        check(0, 0);
+        check(3 << 8, 3 << 8);
+        check(139 << 8, libc::SIGSEGV);
+        check(137 << 8, libc::SIGKILL);
+        check(159 << 8, libc::SIGSYS);
+        check(128 << 8, 128 << 8);
+        check(255 << 8, 255 << 8);
+        check(libc::SIGKILL, libc::SIGKILL);
     }
 
     #[test]

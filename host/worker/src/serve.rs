@@ -20,7 +20,7 @@ use crate::ring::{SharedMemory, inherited};
 use crate::setup::{self, Entered, Setup};
 use crate::spawn::ARGUMENT;
 use crate::stream::{Ring, Stream};
-use crate::system::{close_on_exec, poll};
+use crate::system::{check, close_on_exec, poll};
 
 /// The code that a worker runs.
 pub trait Handler {
@@ -113,6 +113,10 @@ fn serve<H: Handler>(numbers: &str, make: impl FnOnce() -> H) -> Result<(), Prob
             return Err(error.into());
         }
     }
+    // A write beyond the limit of a file is an error then, and not an end, also to a program that takes the
+    // place of this one.
+    // SAFETY: it takes numbers.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     for (name, value) in setup.environment.iter().filter(|(name, value)| is_settable(name, value)) {
         // SAFETY: this process has one thread, as the sandbox has just seen, and starts the next one
         // below.
@@ -120,7 +124,7 @@ fn serve<H: Handler>(numbers: &str, make: impl FnOnce() -> H) -> Result<(), Prob
     }
     // Nothing of the plugin was read before this line.
     if let Some(program) = setup.program {
-        return become_program(control, &program);
+        return become_program(control, &program, &setup.handed_on);
     }
     let handler = make();
     let canceller = handler.canceller();
@@ -133,13 +137,21 @@ fn serve<H: Handler>(numbers: &str, make: impl FnOnce() -> H) -> Result<(), Prob
 }
 
 /// Lets a program take the place of this one, once the host has looked at the report and wants it.
-fn become_program(mut control: UnixStream, program: &[String]) -> Result<(), Problem> {
+fn become_program(
+    mut control: UnixStream,
+    program: &[String],
+    handed_on: &[i32],
+) -> Result<(), Problem> {
     let [path, arguments @ ..] = program else { return Err("the program has no path".into()) };
     if control.read_exact(&mut [0]).is_err() {
         // The host does not want it.
         return Ok(());
     }
     close_on_exec()?;
+    for descriptor in handed_on {
+        // SAFETY: it takes numbers.
+        check(unsafe { libc::fcntl(*descriptor, libc::F_SETFD, 0) })?;
+    }
     // The end of the control socket tells the host that it runs.
     let error = run_instead(path, arguments);
     setup::send(&control, &Entered::Not(format!("{path} cannot be run: {error}")))?;

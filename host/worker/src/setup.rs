@@ -16,6 +16,8 @@ pub(crate) struct Setup {
     pub(crate) environment: Vec<(String, String)>,
     /// The program that takes the worker's place once the host wants it, and its arguments.
     pub(crate) program: Option<Vec<String>>,
+    /// The descriptors that the program gets beside its standard streams.
+    pub(crate) handed_on: Vec<i32>,
 }
 
 /// The answer of the worker before it reads anything else, and of one whose program cannot be run.
@@ -62,11 +64,12 @@ mod tests {
         let mut bytes = Vec::new();
         let environment = vec![("LANG".to_owned(), "C".to_owned())];
         let program = Some(vec!["/bin/true".to_owned()]);
-        let setup = Setup { profile: Profile::strictest(), environment, program };
+        let setup =
+            Setup { profile: Profile::strictest(), environment, program, handed_on: vec![7] };
         send(&mut bytes, &setup).unwrap();
         let again: Setup = receive(&bytes[..]).unwrap();
         assert_eq!((again.profile, again.environment), (setup.profile, setup.environment));
-        assert_eq!(again.program, setup.program);
+        assert_eq!((again.program, again.handed_on), (setup.program, setup.handed_on));
         fn check(bytes: &[u8], expected: &str) {
             let error = receive::<Entered>(bytes).unwrap_err().to_string();
             assert!(error.contains(expected), "{error} does not say {expected}");

@@ -40,6 +40,10 @@ pub struct Spec {
     /// loaded: it has the conversation over its standard input and output, answers no heartbeats, and
     /// gets no descriptor beside its standard streams. It must lie within the reach of the profile.
     pub program: Option<Vec<String>>,
+    /// Of a program that runs another one in a container that it makes, such as bubblewrap: descriptors that
+    /// it gets beside its standard streams, under the numbers that they have here. Its exit code tells how
+    /// the other one ended, as shells have it: 128 and the number of a signal.
+    pub wrapper: Option<Vec<OwnedFd>>,
     /// Bytes of each of the two rings, at least. A longer message goes through in pieces.
     pub ring_bytes: usize,
     /// The bounds of one message of the worker.
@@ -62,6 +66,7 @@ impl Spec {
             pass: Vec::new(),
             environment: Vec::new(),
             program: None,
+            wrapper: None,
             ring_bytes: 256 << 10,
             bounds: Bounds::default(),
             output_bytes: 64 << 10,
@@ -131,7 +136,8 @@ pub(crate) fn spawn(monitor: &Monitor, mut spec: Spec) -> Result<Worker, SpawnEr
     let mut command = Command::new(path);
     let numbers = [theirs.as_raw_fd(), memory.file().as_raw_fd(), their_line.as_raw_fd()];
     let mut passed = numbers.to_vec();
-    passed.extend(spec.pass.iter().map(AsRawFd::as_raw_fd));
+    let handed_on = spec.wrapper.iter().flatten();
+    passed.extend(spec.pass.iter().chain(handed_on).map(AsRawFd::as_raw_fd));
     command
         .arg0("glovebox-worker")
         .arg(ARGUMENT)
@@ -183,12 +189,16 @@ pub(crate) fn spawn(monitor: &Monitor, mut spec: Spec) -> Result<Worker, SpawnEr
         Ok((_, bell)) => bell.clone(),
         Err(_) => Arc::new(Bell::Memory(memory)),
     };
-    let watched = Watched::new(process, handle, bell, cgroup, lifeline.into(), spec.output_bytes);
+    let mut watched =
+        Watched::new(process, handle, bell, cgroup, lifeline.into(), spec.output_bytes);
+    watched.is_wrapper = spec.wrapper.is_some();
     let watched = Arc::new(watched);
     monitor.watch(watched.clone(), &mut child);
-    drop((theirs, their_line, std::mem::take(&mut spec.pass)));
+    let handles = spec.wrapper.take().unwrap_or_default();
+    let handed_on = handles.iter().map(AsRawFd::as_raw_fd).collect();
+    drop((theirs, their_line, std::mem::take(&mut spec.pass), handles));
 
-    let entered = first_words(&control, &spec);
+    let entered = first_words(&control, &spec, handed_on);
     let ended = |reason: String| {
         watched.end(Ended::Killed);
         let ended = watched.soon_ended();
@@ -279,12 +289,12 @@ pub(crate) fn prepare(parent: Option<u32>, passed: &[i32]) -> io::Result<()> {
 }
 
 /// Tells the worker its profile, and hears what became of it.
-fn first_words(control: &UnixStream, spec: &Spec) -> io::Result<Entered> {
+fn first_words(control: &UnixStream, spec: &Spec, handed_on: Vec<i32>) -> io::Result<Entered> {
     control.set_read_timeout(Some(spec.start_deadline))?;
     control.set_write_timeout(Some(spec.start_deadline))?;
     let (profile, environment) = (spec.profile.clone(), spec.environment.clone());
     let program = spec.program.clone();
-    setup::send(control, &Setup { profile, environment, program })?;
+    setup::send(control, &Setup { profile, environment, program, handed_on })?;
     let line = "`main` may not begin with `run_if_requested`";
     setup::receive(control).map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => {

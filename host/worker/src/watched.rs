@@ -34,6 +34,8 @@ pub(crate) struct Watched {
     lifeline: Mutex<Option<OwnedFd>>,
     /// Of the keeper of a client, which ends what it keeps once its line is closed: the command for that.
     ends_by: Option<Vec<String>>,
+    /// True of a program whose exit code tells how another one ended.
+    pub(crate) is_wrapper: bool,
     /// The process of the program that somebody else runs; 0 if it is not known.
     program: AtomicU32,
     state: Mutex<State>,
@@ -81,6 +83,7 @@ impl Watched {
             printed: [(); 2].map(|()| Mutex::new(PrintedTail::new(output_bytes))),
             lifeline: Mutex::new(Some(lifeline)),
             ends_by: None,
+            is_wrapper: false,
             program: AtomicU32::new(0),
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -166,6 +169,10 @@ impl Watched {
                     crate::client::end_soon(command.clone());
                 }
                 crate::ended::classify_client(status, &errors)
+            }
+            None if self.is_wrapper => {
+                let inner = crate::ended::status_of_inner(status);
+                crate::ended::classify(inner, for_memory, &errors)
             }
             None => crate::ended::classify(status, for_memory, &errors),
         };

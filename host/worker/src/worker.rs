@@ -171,6 +171,15 @@ impl Worker {
         self.watched.wait()
     }
 
+    /// Lets a worker become its program, which [`load`](Self::load) does, too, if this was not done before.
+    ///
+    /// # Errors
+    ///
+    /// If the program cannot be run, or the worker ends or takes longer.
+    pub fn become_program(&mut self, deadline: Duration) -> Result<(), LoadError> {
+        self.start_program(Until::new(deadline))
+    }
+
     /// Waits until the other side says hello, which [`load`](Self::load) does, too, if this was not done
     /// before: what somebody else runs is there by then.
     ///

@@ -96,11 +96,7 @@ const HOST: &[Line] = &[
         "figures for those who watch many hosts: Prometheus, OTLP",
         &["host", "instance", "record", "services"],
     ),
-    line(
-        "worker",
-        "the first line of `main`: this process as a worker",
-        &["backend", "backend/container"],
-    ),
+    line("worker", "the first line of `main`: this process as a worker", &["backend"]),
     line(
         "host",
         "what an embedder calls: load, call, dispatch, reload, watch, decide",
@@ -123,7 +119,7 @@ const HOST: &[Line] = &[
     ),
     line(
         "backend/container",
-        "plugins in images, which an engine of containers runs",
+        "plugins in images and root folders, which an engine of containers runs",
         &["backend/process"],
     ),
     line("backend/process", "what a process with a plugin is given", &["policy"]),

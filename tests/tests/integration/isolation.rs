@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 
 mod back_off;
+mod bubblewrap;
 mod containers;
 mod evidence;
 mod framed;

@@ -44,17 +44,22 @@ impl Explain {
             count(Standing::Denied),
             count(Standing::Asking)
         );
+        let runtime = &inspection.manifest.runtime;
+        let is_boxed = runtime.isolation == Some(Isolation::Container);
         let tier = match inspection.kind {
             ArtifactKind::Component | ArtifactKind::CoreModule => Tier::Wasm,
-            ArtifactKind::Image => Tier::Container,
+            ArtifactKind::Rootfs | ArtifactKind::Image => Tier::Container,
+            ArtifactKind::FramedProgram if is_boxed => Tier::Container,
             _ => Tier::Native,
         };
         // Where it runs unless the load says otherwise.
-        let isolation = inspection.manifest.runtime.isolation.unwrap_or(match tier {
+        let isolation = runtime.isolation.unwrap_or(match tier {
             Tier::Native => Isolation::Process,
             Tier::Container => Isolation::Container,
             _ => Isolation::InProcess,
         });
+        let named = policy.engine().map(|name| (name, "the policy"));
+        let engine = named.or(runtime.engine.map(|name| (name, "its manifest")));
         let lowered = policy.lowered(&inspection.manifest.limits, tier);
         let json = json!({
             "plugin": id,
@@ -62,8 +67,19 @@ impl Explain {
             "digest": inspection.digest,
             "permissions": verdicts.iter().map(|it| verdict_json(it, isolation)).collect::<Vec<_>>(),
             "limits_lowered": lowered,
+            "tier": tier.name(),
+            "isolation": isolation.name(),
+            "engine": engine.map(|(name, _)| name.name()),
         });
         let mut text = text(id, &verdicts, isolation);
+        if isolation == Isolation::Container {
+            let named = match engine {
+                Some((name, who)) => format!("{}, which {who} names", name.name()),
+                None => "the first that this machine has; none is named".to_owned(),
+            };
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{:<12} {named}", "engine");
+        }
         for sentence in &lowered {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{sentence}; raise it under [ceilings] of the policy");

@@ -1,4 +1,4 @@
-//! The engines of containers, which plugins in images need.
+//! The engines of containers, which plugins in images and root folders need.
 
 use glovebox_host::worker::{self, Missing};
 
@@ -11,7 +11,7 @@ pub(super) fn examine() -> Section {
     });
     Section {
         name: "containers",
-        about: "one engine is enough for plugins in images; others run without",
+        about: "podman or docker runs plugins in images, podman or bubblewrap those in root folders; others run without",
         checks: checks.collect(),
     }
 }

@@ -23,12 +23,13 @@ const SECTIONS: [(&str, &[&str]); 9] = [
             "keywords",
         ],
     ),
-    ("artifact", &["wasm", "native", "program", "image", "digest"]),
+    ("artifact", &["wasm", "native", "program", "rootfs", "image", "digest"]),
     (
         "runtime",
         &[
             "tier",
             "isolation",
+            "engine",
             "command",
             "instances",
             "deterministic",

@@ -51,7 +51,9 @@ pub use keys::check_permissions;
 pub use lifecycle::{Lifecycle, OnFailure, Restart, StateRules};
 pub use limits::{LimitChanges, LimitError, LimitKind, Limits};
 pub use requests::{Request, Requests};
-pub use runtime::{Compiler, Isolation, MIN_COMPILE_MEMORY, Runtime, Tier};
+pub use runtime::{
+    Compiler, EngineName, Isolation, MIN_COMPILE_MEMORY, Runtime, Tier, UnknownEngine,
+};
 pub use scope::{
     Access, Folder, Scope, Selection, is_function_name, names_function, not_a_function,
 };
@@ -130,12 +132,16 @@ pub struct Artifact {
     /// A program or a script that speaks the [framed protocol](crate::wire) over its standard input
     /// and output.
     pub program: Option<String>,
+    /// A folder that is the root folder of a container, in which the [command](Runtime::command) speaks the
+    /// framed protocol.
+    pub rootfs: Option<String>,
     /// An image of a container engine, by its name and digest: `name@sha256:` and 64 hexadecimal digits.
     /// The program in it speaks the framed protocol.
     pub image: Option<String>,
     /// The hashes that the artifact may have: `blake3:` and 64 hexadecimal digits. Written as one
     /// text, or a list where there is more than one artifact; nothing is checked if empty. That of a
-    /// program covers its [command](Runtime::command), too; that of an image is its name and command.
+    /// program covers its [command](Runtime::command), too; that of an image is its name and command, and
+    /// that of a root folder all that lies in it, and the command.
     #[serde(default, deserialize_with = "one_or_many")]
     pub digest: Vec<String>,
 }

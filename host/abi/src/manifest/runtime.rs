@@ -18,9 +18,12 @@ pub struct Runtime {
     pub tier: Option<Tier>,
     /// Where it runs.
     pub isolation: Option<Isolation>,
+    /// The engine that runs its containers, unless a policy names one; the first that this machine has if
+    /// absent.
+    pub engine: Option<EngineName>,
     /// The words that a program is started with, before its own path: an interpreter by its whole
-    /// path, and its options. Empty for a program that the system can run by itself. Of an image, the
-    /// command in it, if that is not to be its own.
+    /// path, and its options. Empty for a program that the system can run by itself. Of a root folder, the
+    /// command in it; of an image as well, if that is not to be its own.
     pub command: Vec<String>,
     /// How many copies, from 1.
     pub instances: u32,
@@ -56,6 +59,7 @@ impl Default for Runtime {
         Runtime {
             tier: None,
             isolation: None,
+            engine: None,
             command: Vec::new(),
             instances: 1,
             deterministic: false,
@@ -70,12 +74,29 @@ impl Default for Runtime {
 }
 
 impl Runtime {
-    /// Refuses a command that starts nothing.
+    /// Refuses a command that starts nothing, and a root folder without one.
     pub(super) fn check_command(&self, artifact: &Artifact) -> Result<(), ManifestError> {
-        let Some(first) = self.command.first() else { return Ok(()) };
+        let others = [&artifact.program, &artifact.image];
+        if artifact.rootfs.is_some() && others.iter().any(|other| other.is_some()) {
+            let reason =
+                "stands beside `program` or `image`; name the one that is to run".to_owned();
+            return Err(ManifestError::Value { key: "artifact.rootfs".to_owned(), reason });
+        }
+        let Some(first) = self.command.first() else {
+            return match &artifact.rootfs {
+                None => Ok(()),
+                Some(_) => Err(ManifestError::Value {
+                    key: "artifact.rootfs".to_owned(),
+                    reason: "says what there is, and nothing what to run; write `command = [\"/bin/…\"]` \
+                             under [runtime], by its path in there"
+                        .to_owned(),
+                }),
+            };
+        };
         at_most("runtime.command", self.command.len(), MAX_ENTRIES)?;
-        let reason = if artifact.program.is_none() && artifact.image.is_none() {
-            "has no effect without `program` or `image` under [artifact]".to_owned()
+        let kinds = [&artifact.program, &artifact.rootfs, &artifact.image];
+        let reason = if kinds.iter().all(|kind| kind.is_none()) {
+            "has no effect without `program`, `rootfs` or `image` under [artifact]".to_owned()
         } else if !first.starts_with('/') {
             let first = cut(first, 80);
             format!("`{first}` is no whole path; write where it lies, such as \"/usr/bin/python3\"")
@@ -161,6 +182,49 @@ impl Isolation {
             Isolation::Container => "container",
             Isolation::Remote => "remote",
         }
+    }
+}
+
+/// An engine that runs containers.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum EngineName {
+    /// Podman: images and root folders.
+    Podman,
+    /// Docker: images.
+    Docker,
+    /// Bubblewrap: root folders, and programs with those of the system.
+    Bubblewrap,
+}
+
+impl EngineName {
+    /// All of them, in the order in which they are looked for.
+    pub const ALL: [EngineName; 3] =
+        [EngineName::Podman, EngineName::Docker, EngineName::Bubblewrap];
+
+    /// The name in manifests.
+    pub fn name(self) -> &'static str {
+        match self {
+            EngineName::Podman => "podman",
+            EngineName::Docker => "docker",
+            EngineName::Bubblewrap => "bubblewrap",
+        }
+    }
+}
+
+/// A text that names no engine of containers.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no engine of containers; use podman, docker or bubblewrap")]
+pub struct UnknownEngine(pub String);
+
+impl std::str::FromStr for EngineName {
+    type Err = UnknownEngine;
+
+    fn from_str(text: &str) -> Result<EngineName, UnknownEngine> {
+        let found = EngineName::ALL.into_iter().find(|engine| engine.name() == text);
+        found.ok_or_else(|| UnknownEngine(cut(text, 80).to_string()))
     }
 }
 

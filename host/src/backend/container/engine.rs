@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
+use glovebox_abi::manifest::EngineName;
 use glovebox_abi::units::show_duration;
 use glovebox_events::LoadStage;
 use glovebox_sandbox::{Missing, SandboxReport, has_ended, own_mark};
@@ -33,7 +34,7 @@ const MAX_ANSWER: u64 = 1 << 20;
 /// An engine, and what is known of its containers.
 pub(crate) struct Engine {
     pub(super) path: PathBuf,
-    pub(super) is_podman: bool,
+    pub(super) name: EngineName,
     /// The system calls of its containers.
     pub(super) filter: Filter,
     /// The layers of the first container that this host started.
@@ -41,30 +42,25 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// The engine at a path, or the first one that is in `PATH`. Containers of hosts that have ended are
-    /// removed. The end of the load ends the wait for it, here and below.
-    pub(crate) fn find(named: Option<&Path>, load: &Underway) -> Result<Engine, LoadProblem> {
-        let path = match named {
-            Some(path) => path.to_owned(),
-            None => ["podman", "docker"].into_iter().find_map(in_path).ok_or_else(|| {
-                LoadProblem::NoContainer {
-                    reason: "neither podman nor docker is in PATH".to_owned(),
-                    remedy: "install podman (Debian: `apt-get install podman runc`); other plugins need \
-                             none"
-                        .to_owned(),
-                }
-            })?,
-        };
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let is_podman = !name.contains("docker");
+    /// The engine at a path. Containers of hosts that have ended are removed. The end of
+    /// the load ends the wait for it, here and below.
+    pub(super) fn new(
+        name: EngineName,
+        path: PathBuf,
+        load: &Underway,
+    ) -> Result<Engine, LoadProblem> {
         let filter = Filter::new().map_err(|error| LoadProblem::NoContainer {
             reason: format!("no filter of system calls can be made: {error}"),
             remedy: "use Linux 3.17 or newer, and let this process open more files (`ulimit -n`)"
                 .to_owned(),
         })?;
-        let engine = Engine { path, is_podman, filter, layers: Mutex::new(None) };
+        let engine = Engine { path, name, filter, layers: Mutex::new(None) };
         engine.sweep(load)?;
         Ok(engine)
+    }
+
+    pub(super) fn is_podman(&self) -> bool {
+        self.name == EngineName::Podman
     }
 
     /// Removes the containers of hosts that have ended.
@@ -93,7 +89,7 @@ impl Engine {
     pub(super) fn end_of(&self, container: &str) -> Vec<String> {
         let mut words = vec![self.path.to_string_lossy().into_owned(), "rm".to_owned()];
         words.extend(["--force", "--volumes"].map(str::to_owned));
-        if self.is_podman {
+        if self.is_podman() {
             words.extend(["--time=0", "--ignore"].map(str::to_owned));
         }
         words.push(container.to_owned());
@@ -248,25 +244,28 @@ impl Drop for Asked {
     }
 }
 
-/// The engines that this machine has, and what each says about itself: its version, whose it is, and whether
-/// it limits what containers use.
-pub(crate) fn examine() -> Vec<(&'static str, Result<String, Missing>)> {
-    let podman = "{{.Version.Version}} {{.Host.OCIRuntime.Name}} {{.Host.CgroupsVersion}} \
-                  {{.Host.Security.Rootless}}";
-    let docker = "{{.ServerVersion}} {{.DefaultRuntime}} v{{.CgroupVersion}} false";
-    let asked = [("podman", podman), ("docker", docker)].map(|(name, format)| {
-        let Some(path) = in_path(name) else {
-            let remedy = format!("install {name}, if plugins in images are wanted");
-            return (name, Err(Missing::new(format!("{name} is not in PATH"), remedy)));
-        };
-        let said = ask_within(&path, PATIENCE, &["info", "--format", format], None);
-        let found = said.map_err(|reason| {
-            let remedy = format!("see what `{name} info` says");
-            Missing::new(format!("`{name} info` failed: {reason}"), remedy)
-        });
-        (name, found.and_then(|said| facts(&said)))
-    });
-    asked.into()
+/// The answer of the engine of this name about itself: its version, whose it is, and whether it limits what
+/// containers use.
+pub(super) fn examine(name: EngineName, path: &Path) -> Result<String, Missing> {
+    let format = match name {
+        EngineName::Podman => {
+            "{{.Version.Version}} {{.Host.OCIRuntime.Name}} {{.Host.CgroupsVersion}} \
+             {{.Host.Security.Rootless}}"
+        }
+        _ => "{{.ServerVersion}} {{.DefaultRuntime}} v{{.CgroupVersion}} false",
+    };
+    let said = ask_within(path, PATIENCE, &["info", "--format", format], None);
+    let said = said.map_err(|reason| {
+        let remedy = format!("see what `{} info` says", name.name());
+        Missing::new(format!("`{} info` failed: {reason}", name.name()), remedy)
+    })?;
+    facts(&said)
+}
+
+/// The version of an engine, as it says it.
+pub(super) fn version_of(path: &Path) -> Result<String, String> {
+    let said = ask_within(path, PATIENCE, &["--version"], None)?;
+    Ok(format!("version {}", shorten(said.split_whitespace().last().unwrap_or("unknown"))))
 }
 
 /// The facts in the answer of an engine, in words.
@@ -331,7 +330,7 @@ pub(super) fn last_line(text: &str) -> Option<String> {
 }
 
 /// A program in one of the folders of `PATH`.
-fn in_path(name: &str) -> Option<PathBuf> {
+pub(super) fn in_path(name: &str) -> Option<PathBuf> {
     let folders = std::env::var_os("PATH").unwrap_or_else(|| OsString::from("/usr/bin:/bin"));
     std::env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| path.is_file())
 }
@@ -473,7 +472,8 @@ mod tests {
     #[test]
     fn an_engine_that_is_not_there_is_said() {
         let load = Loads::default().begin(Origin::Application);
-        let problem = Engine::find(Some(Path::new("/no/such/podman")), &load).err().unwrap();
+        let path = PathBuf::from("/no/such/podman");
+        let problem = Engine::new(EngineName::Podman, path, &load).err().unwrap();
         assert!(problem.to_string().contains("/no/such/podman does not work"), "{problem}");
     }
 }

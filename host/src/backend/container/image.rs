@@ -1,4 +1,4 @@
-//! An image, and the containers that are made of it.
+//! An image or a root folder, and the containers that podman or docker makes of it.
 //!
 //! A container has no network, no place to write to but its folders, no capabilities and no new
 //! privileges, a filter of system calls, and limits of memory, processes, files and processor time. The
@@ -9,90 +9,71 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use glovebox_abi::manifest::{LimitKind, Limits};
-use glovebox_events::{LoadStage, Outcome};
+use glovebox_abi::manifest::Limits;
 use glovebox_sandbox::{Access, SandboxReport};
 use glovebox_worker::{CallError, ClientSpec, Ended, Spec, Worker, Workers};
 
 use super::super::process::{AROUND, Place, ProcessGrants, bounds_of};
 use super::engine::{Engine, LABEL, last_line, new_name};
 use super::layers::{Amounts, look};
-use crate::problem::{LoadProblem, StageError, shorten};
+use super::root::RootFolder;
+use crate::problem::{StageError, shorten};
 use crate::underway::Underway;
 
 /// Processes and threads of a container.
-const PROCESSES: u64 = 64;
+pub(super) const PROCESSES: u64 = 64;
 
 /// Files that each of its processes may have open.
-const FILES: u64 = 64;
+pub(super) const FILES: u64 = 64;
 
 /// The user in a container that was granted no folder: nobody.
 const NOBODY: &str = "65534:65534";
 
-/// How long a container may take to start, at least: an engine takes half a second on an idle machine.
-const START: Duration = Duration::from_secs(10);
-
-/// An image that is there, and the command in it.
+/// An image or a root folder that is there, and the command in it.
 pub(crate) struct Image {
     engine: Arc<Engine>,
-    /// Its name, with the digest.
-    reference: String,
+    contents: Contents,
     /// Empty if the image has one of its own.
     command: Vec<String>,
 }
 
+/// The things that an engine makes a container of.
+pub(super) enum Contents {
+    /// An image, by its name and digest.
+    Image(String),
+    Folder(RootFolder),
+}
+
 impl Image {
     /// Refuses an image that is not on this machine.
-    pub(crate) fn find(
+    pub(super) fn find(
         engine: Arc<Engine>,
-        reference: &str,
+        contents: Contents,
         command: Vec<String>,
         load: &Underway,
     ) -> Result<Image, StageError> {
-        engine.check_image(reference, load)?;
-        Ok(Image { engine, reference: reference.to_owned(), command })
+        if let Contents::Image(reference) = &contents {
+            engine.check_image(reference, load)?;
+        }
+        Ok(Image { engine, contents, command })
     }
 
-    /// The layers around containers: the first one of a host tells which its engine puts there.
-    pub(crate) fn layers(
-        &self,
-        workers: &Workers,
-        limits: &Limits,
-        deadline: Duration,
-        load: &Underway,
-    ) -> Result<Arc<SandboxReport>, StageError> {
-        if let Some(report) = &*self.engine.layers.lock() {
-            return Ok(report.clone());
-        }
-        let nothing = ProcessGrants::default();
-        let started = self.start(workers, "trial", limits, &nothing, deadline, Some(load));
-        let (_, report) = started.map_err(|outcome| match outcome {
-            Outcome::Refused { reason } => {
-                let remedy = "see the reason; `glovebox doctor` examines the engine".to_owned();
-                LoadProblem::NoContainer { reason, remedy }.at(LoadStage::Policy)
-            }
-            outcome => LoadProblem::Call(outcome).at(LoadStage::Initialize),
-        })?;
-        let report = Arc::new(report);
-        *self.engine.layers.lock() = Some(report.clone());
-        Ok(report)
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// Starts a container, and waits until the plugin in it says hello and its layers are known.
-    pub(crate) fn start(
+    pub(super) fn meet(
         &self,
         workers: &Workers,
         plugin: &str,
         limits: &Limits,
         grants: &ProcessGrants,
-        deadline: Duration,
+        until: Instant,
         load: Option<&Underway>,
-    ) -> Result<(Worker, SandboxReport), Outcome> {
-        let refused = |reason: String| Outcome::Refused { reason };
-        let deadline = deadline.max(START);
-        let until = Instant::now() + deadline;
+    ) -> Result<(Worker, SandboxReport), Stopped> {
         let name = new_name();
         let amounts = Amounts {
             memory: limits.memory.saturating_add(AROUND),
@@ -100,49 +81,27 @@ impl Image {
             files: FILES,
             file_bytes: limits.file_bytes,
         };
+        let command = self.arguments(&name, plugin, amounts, grants).map_err(Stopped::Refused)?;
         let spec = ClientSpec {
-            command: self.arguments(&name, plugin, amounts, grants).map_err(refused)?,
+            command,
             environment: grants.environment.clone(),
             end: self.engine.end_of(&name),
             bounds: bounds_of(limits),
             output_bytes: Spec::new("").output_bytes,
         };
-        let worker = workers.spawn_client(spec).map_err(|error| refused(error.to_string()))?;
+        let worker = workers.spawn_client(spec);
+        let mut worker = worker.map_err(|error| Stopped::Refused(error.to_string()))?;
         let killer = worker.canceller();
         let _ending = load.map(|load| load.ended_by(move || killer.kill()));
-        self.meet(worker, &name, amounts, grants, until, load).map_err(|stopped| match stopped {
-            Stopped::Refused(reason) => refused(reason),
-            Stopped::Late => Outcome::TimedOut { deadline, made_up: false },
-            Stopped::OutOfMemory => {
-                let allowed = limits.memory;
-                let asked = allowed.saturating_add(1);
-                Outcome::LimitExceeded { limit: LimitKind::Memory, asked, allowed, made_up: false }
-            }
-            Stopped::Crashed(cause) => Outcome::Crashed { cause, made_up: false },
-        })
-    }
-
-    fn meet(
-        &self,
-        mut worker: Worker,
-        name: &str,
-        amounts: Amounts,
-        grants: &ProcessGrants,
-        until: Instant,
-        load: Option<&Underway>,
-    ) -> Result<(Worker, SandboxReport), Stopped> {
         let left = until.saturating_duration_since(Instant::now());
         worker.greet(left).map_err(|error| stopped(error, &worker))?;
-        let process = self.engine.process_of(name, load).map_err(|reason| {
+        let process = self.engine.process_of(&name, load).map_err(|reason| {
             Stopped::Refused(format!("its container cannot be looked at: {reason}"))
         })?;
         worker.set_program(process);
         let report = look(process, amounts, &grants.writable());
         let root = format!("/proc/{process}/root");
-        grants
-            .places()
-            .try_for_each(|place| is_the_folder(Path::new(&root), &place))
-            .map_err(Stopped::Refused)?;
+        in_its_place(Path::new(&root), grants).map_err(Stopped::Refused)?;
         Ok((worker, report))
     }
 
@@ -168,7 +127,7 @@ impl Image {
         add(&["--ulimit=nproc=1024:1024"]);
         // With the devices that each container has; nothing can be put beside them.
         add(&["--tmpfs=/dev:ro,nosuid,noexec,mode=755,size=64k"]);
-        if self.engine.is_podman {
+        if self.engine.is_podman() {
             add(&["--read-only-tmpfs=false", "--no-hosts", "--http-proxy=false"]);
             // Volumes are disks that no limit counts, and that a container leaves behind.
             add(&["--image-volume=ignore", "--security-opt=mask=/sys/fs/cgroup"]);
@@ -181,20 +140,20 @@ impl Image {
             // Folders belong to somebody.
             (true, false) => add(&["--user", &own]),
             (false, _) => {
-                if self.engine.is_podman {
+                if self.engine.is_podman() {
                     add(&["--userns=keep-id"]);
                 }
                 add(&["--user", &own]);
             }
         }
         for Place { path, access, .. } in grants.outermost() {
-            let text = path.to_str().filter(|text| !text.contains([',', '"', '\n']));
-            let text = text.ok_or_else(|| {
-                format!(
-                    "a folder with this path cannot be given to a container: {}",
-                    path.display()
-                )
-            })?;
+            if let Contents::Folder(root) = &self.contents {
+                root.make(path)?;
+            }
+            let text = text_of(path)?;
+            if text.contains([',', '"', '\n']) {
+                return Err(not_given(path));
+            }
             let writes = if access == Access::ReadWrite { "" } else { ",readonly" };
             add(&[&format!("--mount=type=bind,source={text},target={text}{writes}")]);
         }
@@ -202,13 +161,29 @@ impl Image {
             // Its value comes from the environment of the client, where others do not see it.
             add(&["--env", variable]);
         }
-        add(&[&self.reference]);
+        match &self.contents {
+            Contents::Image(reference) => add(&[reference]),
+            Contents::Folder(root) => add(&["--rootfs", text_of(root.path())?]),
+        }
         words.extend(self.command.iter().cloned());
         Ok(words)
     }
 }
 
-/// Refuses another folder in the place of the one that was granted: the engine opened it by its path.
+/// The path of a folder as a word of a command.
+pub(super) fn text_of(path: &Path) -> Result<&str, String> {
+    path.to_str().ok_or_else(|| not_given(path))
+}
+
+fn not_given(path: &Path) -> String {
+    format!("a folder with this path cannot be given to a container: {}", path.display())
+}
+
+/// Refuses other folders in the places of those that were granted: they were opened by their paths.
+pub(super) fn in_its_place(root: &Path, grants: &ProcessGrants) -> Result<(), String> {
+    grants.places().try_for_each(|place| is_the_folder(root, &place))
+}
+
 fn is_the_folder(root: &Path, place: &Place<'_>) -> Result<(), String> {
     let path = place.path.strip_prefix("/").unwrap_or(place.path);
     let same = place.handle.metadata().and_then(|granted| {
@@ -226,14 +201,25 @@ fn is_the_folder(root: &Path, place: &Place<'_>) -> Result<(), String> {
 }
 
 /// Why there is no container.
-enum Stopped {
+pub(super) enum Stopped {
     Refused(String),
     Late,
     OutOfMemory,
     Crashed(String),
 }
 
-fn stopped(error: CallError, worker: &Worker) -> Stopped {
+impl Stopped {
+    /// It in words.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Stopped::Refused(reason) | Stopped::Crashed(reason) => reason.clone(),
+            Stopped::Late => "it did not start in time".to_owned(),
+            Stopped::OutOfMemory => "it used up its memory".to_owned(),
+        }
+    }
+}
+
+pub(super) fn stopped(error: CallError, worker: &Worker) -> Stopped {
     let ended = match error {
         CallError::Ended(ended) => ended,
         error => return Stopped::Crashed(shorten(&error.to_string())),
@@ -244,10 +230,16 @@ fn stopped(error: CallError, worker: &Worker) -> Stopped {
         (Ended::Deadline { .. }, _) => Stopped::Late,
         (Ended::MemoryLimit, _) => Stopped::OutOfMemory,
         // Codes of engines: it did not run the command, or the command cannot be run.
-        (Ended::Exited { code: 125..=127 }, Some(said)) => {
-            Stopped::Refused(format!("its container did not start: {said}"))
+        (Ended::Exited { code: 125..=127 }, Some(said)) => not_started(&said),
+        // Bubblewrap has none.
+        (Ended::Exited { code: 1 }, Some(said)) if said.starts_with("bwrap: ") => {
+            not_started(&said)
         }
         (ended, Some(said)) => Stopped::Crashed(format!("{ended}; it said: {said}")),
         (ended, None) => Stopped::Crashed(ended.to_string()),
     }
+}
+
+pub(super) fn not_started(reason: &str) -> Stopped {
+    Stopped::Refused(format!("its container did not start: {reason}"))
 }

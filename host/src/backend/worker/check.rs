@@ -6,6 +6,7 @@ use glovebox_abi::manifest::Limits;
 use glovebox_sandbox::{LayerCheck, Missing, SandboxReport};
 use glovebox_worker::LayerCheckError;
 
+use super::super::container::examine;
 use super::super::process::ProcessGrants;
 use super::refuse_a_program_that_does_not_ask;
 use super::start::{WorkerStarter, no_worker, remedy_for, start_worker};
@@ -23,6 +24,11 @@ pub(crate) fn layers() -> Result<Vec<LayerCheck>, Missing> {
         }
         Missing::new(reason, remedy.unwrap_or("let this user start processes of its own"))
     })
+}
+
+/// The engines of containers, and what each says about itself.
+pub(crate) fn engines() -> Vec<(&'static str, Result<String, Missing>)> {
+    examine(WorkerStarter::default().workers().map_err(missing))
 }
 
 /// Handles that a host has open while it loads a plugin, beside those of the worker: of the library, of

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use glovebox_abi::manifest::Limits;
+use glovebox_abi::manifest::{EngineName, Limits, Runtime};
 use glovebox_events::{LoadStage, Outcome};
 use glovebox_sandbox::{Layer, Missing, Promise, SandboxReport};
 use glovebox_worker::{Canceller, Worker, Workers};
 use tempfile::TempPath;
 
-use super::super::container::{Image, check_as_before};
+use super::super::container::{Container, Root, check_as_before};
 use super::super::outside::{About, Trial};
 use super::super::process::ProcessGrants;
 use super::copy::WorkerBackend;
@@ -26,8 +26,8 @@ pub(super) enum Artifact {
     Library(TempPath),
     /// A program that only they become, and the words before its path.
     Program(TempPath, Vec<String>),
-    /// An image, from which an engine makes containers.
-    Image(Image),
+    /// A file system and a command, of which an engine makes containers.
+    Container(Container),
 }
 
 /// An artifact with all that its workers need.
@@ -42,14 +42,22 @@ impl WorkerCode {
     pub(crate) fn file(&self) -> Option<&Path> {
         match &self.artifact {
             Artifact::Library(file) | Artifact::Program(file, _) => Some(file),
-            Artifact::Image(_) => None,
+            Artifact::Container(_) => None,
         }
     }
 
     /// True unless its containers have no limit of memory.
     pub(crate) fn limits_memory(&self) -> bool {
-        let is_image = matches!(self.artifact, Artifact::Image(_));
-        !is_image || self.report.is_enforced(Layer::Cgroup)
+        let is_container = matches!(self.artifact, Artifact::Container(_));
+        !is_container || self.report.is_enforced(Layer::Cgroup)
+    }
+
+    /// The engine of its containers, if it runs in some.
+    pub(crate) fn engine(&self) -> Option<EngineName> {
+        match &self.artifact {
+            Artifact::Container(container) => Some(container.engine()),
+            _ => None,
+        }
     }
 
     /// A fresh copy in a worker of its own, which has not opened the library yet.
@@ -70,10 +78,10 @@ impl WorkerCode {
         let (workers, plugin) = (&self.workers, &*context.shared.plugin);
         let problem = |problem: LoadProblem| refused(format!("{problem}; {}", problem.remedy()));
         let worker = match &self.artifact {
-            Artifact::Image(image) => {
+            Artifact::Container(container) => {
                 // Where this is not the start of the plugin, its call was not given the time for one.
                 let deadline = Duration::from_millis(context.deadline());
-                let started = image.start(workers, plugin, &limits, &grants, deadline, None);
+                let started = container.start(workers, plugin, &limits, &grants, deadline, None);
                 let (worker, report) = started?;
                 check(&report)
                     .and_then(|()| check_as_before(&report, &self.report))
@@ -88,7 +96,7 @@ impl WorkerCode {
                     .map_err(problem)?
             }
         };
-        if !matches!(self.artifact, Artifact::Image(_)) {
+        if !matches!(self.artifact, Artifact::Container(_)) {
             check(worker.report()).map_err(problem)?;
         }
         let (process, canceller, meter) = (worker.process(), worker.canceller(), worker.meter());
@@ -170,20 +178,19 @@ impl WorkerStarter {
         Ok(WorkerCode { workers, artifact: Artifact::Program(program, command), report })
     }
 
-    /// The code of an image, by its name and digest. The first container of a host tells which layers
-    /// its engine puts around them.
-    pub(crate) fn image(
+    /// The code of what runs in a container. The first container of an engine tells which layers it puts
+    /// around them.
+    pub(crate) fn container(
         &self,
-        reference: &str,
-        command: Vec<String>,
+        root: Root,
+        runtime: &Runtime,
         about: &About<'_>,
     ) -> Result<WorkerCode, StageError> {
         let workers = self.workers().map_err(no_process)?;
-        let engine = self.engine(about.load).map_err(no_process)?;
-        let image = Image::find(engine, reference, command, about.load)?;
-        let report = image.layers(&workers, about.limits, about.deadline, about.load)?;
+        let container = self.engines.container(root, runtime, about.load)?;
+        let report = container.layers(&workers, about.limits, about.deadline, about.load)?;
         check(&report).map_err(no_process)?;
-        Ok(WorkerCode { workers, artifact: Artifact::Image(image), report })
+        Ok(WorkerCode { workers, artifact: Artifact::Container(container), report })
     }
 }
 

@@ -252,7 +252,7 @@ impl Backend for WorkerBackend {
     fn initialize(&mut self, config: &str) -> Result<(), Stop> {
         let library = match &self.code.artifact {
             Artifact::Library(library) => Some(library),
-            Artifact::Program(..) | Artifact::Image(_) => None,
+            Artifact::Program(..) | Artifact::Container(_) => None,
         };
         let load = Load {
             binding: if library.is_some() { BINDING } else { FRAMED }.to_owned(),

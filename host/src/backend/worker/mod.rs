@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::problem::LoadProblem;
 
+pub(crate) use check::engines;
 pub(crate) use code::WorkerCode;
 #[cfg(test)]
 pub(crate) use compiler::Fault;

@@ -2,8 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
-use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use glovebox_abi::manifest::Limits;
@@ -12,14 +11,13 @@ use glovebox_worker::{Spec, Worker, Workers};
 use parking_lot::Mutex;
 use tempfile::TempPath;
 
-use super::super::container::Engine;
+use super::super::container::Engines;
 use super::super::process::{AROUND, ProcessGrants, bounds_of};
 #[cfg(test)]
 use super::Fault;
 use super::refuse_a_program_that_does_not_ask;
 use super::trial::Tried;
 use crate::problem::{LoadProblem, shorten};
-use crate::underway::Underway;
 
 /// How much longer than its deadline a call may take before its worker is killed: time for a plugin that
 /// was told to end, and for the way back.
@@ -34,32 +32,14 @@ pub(crate) struct WorkerStarter {
     workers: Mutex<Option<Arc<Workers>>>,
     /// The libraries that were opened in a worker.
     pub(super) tried: Tried,
-    engine: Mutex<Option<Arc<Engine>>>,
-    /// Where the engine is, if the application says so.
-    engine_path: OnceLock<PathBuf>,
+    /// Where containers come from.
+    pub(crate) engines: Engines,
     /// The fault that its compilers have.
     #[cfg(test)]
     pub(crate) fault: Mutex<Option<Fault>>,
 }
 
 impl WorkerStarter {
-    /// The engine of containers, which is looked for when the first one is wanted.
-    pub(super) fn engine(&self, load: &Underway) -> Result<Arc<Engine>, LoadProblem> {
-        if let Some(engine) = &*self.engine.lock() {
-            return Ok(engine.clone());
-        }
-        // It may take its time, and nobody waits for a lock meanwhile. Several that look find the same.
-        let path = self.engine_path.get().map(PathBuf::as_path);
-        let found = Arc::new(Engine::find(path, load)?);
-        Ok(self.engine.lock().get_or_insert(found).clone())
-    }
-
-    /// Says where the engine of containers is, before one is wanted.
-    pub(crate) fn uses_engine(&self, path: PathBuf) {
-        // The builder says it once.
-        let _ = self.engine_path.set(path);
-    }
-
     /// Starts a worker.
     pub(super) fn spawn(&self, spec: Spec) -> Result<Worker, LoadProblem> {
         self.workers()?.spawn(spec).map_err(|error| no_worker(&error))

@@ -19,17 +19,23 @@ pub(super) fn place(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus) {
         return;
     }
     section(ui, "Where it runs", |_| {});
+    let by = plugin.engine.map_or("an engine", |engine| engine.name());
     let (text, verb) = match plugin.isolation {
         Isolation::InProcess => {
-            ("In this process, as trusted code, which can end or stop Glovebox", Verb::MoveToWorker)
+            let text = "In this process, as trusted code, which can end or stop Glovebox";
+            (text.to_owned(), Verb::MoveToWorker)
         }
         Isolation::Container => {
-            ("In a container of its image: each of its copies has one of its own", Verb::TrustHere)
+            let text = format!("In a container, by {by}: each of its copies has one of its own");
+            (text, Verb::TrustHere)
         }
-        _ => ("In a worker: each of its copies is a sandboxed process of its own", Verb::TrustHere),
+        _ => {
+            let text = "In a worker: each of its copies is a sandboxed process of its own";
+            (text.to_owned(), Verb::TrustHere)
+        }
     };
     ui.horizontal(|ui| {
-        ui.label(plain(text).color(theme::of(ui).text));
+        ui.label(plain(&text).color(theme::of(ui).text));
         // A program has no other place.
         if plugin.binding == Binding::Native {
             verb_button(ui, ctx, verb);
