@@ -112,6 +112,8 @@ pub(crate) fn instance_record(plugin: &PluginStatus) -> InstanceRecord {
         file: plugin.origin.name(),
         folder: folder.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
         digest: plugin.digest.clone(),
+        binding: Some(plugin.binding),
+        mark: String::new(),
     }
 }
 

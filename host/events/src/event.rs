@@ -39,6 +39,13 @@ pub struct Event {
 impl Event {
     /// The number that stands for no instance, in the event of a plugin that was not loaded.
     pub const NO_INSTANCE: u64 = u64::MAX;
+
+    /// The call it belongs to, if it does to one.
+    pub fn call_key(&self) -> Option<CallKey> {
+        let call = self.what.call()?;
+        let (plugin, instance, generation) = (self.plugin.clone(), self.instance, self.generation);
+        Some(CallKey { plugin, instance, generation, call })
+    }
 }
 
 /// Numbers the calls of a host from 1.
@@ -50,6 +57,19 @@ impl fmt::Display for CallId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "#{}", self.0)
     }
+}
+
+/// Tells a call from all others of a trace. Its number alone does so only if one host made the trace.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallKey {
+    /// Id of the plugin.
+    pub plugin: Arc<str>,
+    /// The instance.
+    pub instance: u64,
+    /// The generation.
+    pub generation: u32,
+    /// The number of the call.
+    pub call: CallId,
 }
 
 /// The kinds of events, with their facts.
@@ -198,6 +218,17 @@ impl What {
             | What::FrameOut { call, .. }
             | What::CallEnded { call, .. } => Some(*call),
             What::HostCall { call, .. } => *call,
+            _ => None,
+        }
+    }
+
+    /// The same, to give it another number.
+    pub fn call_mut(&mut self) -> Option<&mut CallId> {
+        match self {
+            What::FrameIn { call, .. }
+            | What::FrameOut { call, .. }
+            | What::CallEnded { call, .. } => Some(call),
+            What::HostCall { call, .. } => call.as_mut(),
             _ => None,
         }
     }

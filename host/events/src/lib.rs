@@ -34,7 +34,7 @@ mod snapshot;
 pub mod weight;
 
 pub use direction::Direction;
-pub use event::{AnsweredBy, CallId, Event, HostCall, Sink, Timing, What};
+pub use event::{AnsweredBy, CallId, CallKey, Event, HostCall, Sink, Timing, What};
 pub use lifecycle::{Binding, LoadStage, Phase, ReloadCause};
 pub use note::NoteKind;
 pub use outcome::{MADE_UP, Outcome};

@@ -122,13 +122,45 @@ pub struct PluginRecord {
 }
 
 impl PluginRecord {
-    /// Takes in what tells an instance apart, in place of what was known before.
+    /// The record of a plugin of which the id alone is known.
+    pub fn of_id(id: &str) -> PluginRecord {
+        PluginRecord {
+            id: id.to_owned(),
+            version: String::new(),
+            digest: String::new(),
+            binding: None,
+            manifest: None,
+            instances: Vec::new(),
+        }
+    }
+
+    /// Takes in what tells an instance apart, in place of what was known before; what it does not say stays.
     pub(crate) fn take_in(&mut self, instance: InstanceRecord) {
         let known = self.instances.iter_mut().find(|known| known.instance == instance.instance);
-        match known {
-            Some(known) => *known = instance,
-            None => self.instances.push(instance),
+        let Some(known) = known else { return self.instances.push(instance) };
+        let InstanceRecord { instance: _, version, file, folder, digest, binding, mark } = instance;
+        for (known, new) in [
+            (&mut known.version, version),
+            (&mut known.file, file),
+            (&mut known.folder, folder),
+            (&mut known.digest, digest),
+            (&mut known.mark, mark),
+        ] {
+            if !new.is_empty() {
+                *known = new;
+            }
         }
+        known.binding = binding.or(known.binding);
+    }
+
+    /// Takes in a later record of the same plugin, which may be about another instance. What it does not
+    /// say stays.
+    pub(crate) fn update(&mut self, later: PluginRecord) {
+        self.version = later.version;
+        self.digest = later.digest;
+        self.binding = later.binding.or(self.binding);
+        self.manifest = later.manifest.or(self.manifest.take());
+        later.instances.into_iter().for_each(|instance| self.take_in(instance));
     }
 }
 
@@ -145,7 +177,14 @@ pub struct InstanceRecord {
     pub folder: String,
     /// Hexadecimal BLAKE3 digest of the artifact; empty if it is not known.
     pub digest: String,
+    /// How the host talked to it.
+    pub binding: Option<Binding>,
+    /// What told it from others in the trace that an import was exported from; empty in any other.
+    pub mark: String,
 }
+
+/// Stands between the id of a plugin and what tells an instance from others of that id.
+pub const MARK: &str = " · ";
 
 impl InstanceRecord {
     /// The marks that may tell it from others, the one that says most first; empty where it has none.
@@ -160,6 +199,9 @@ impl InstanceRecord {
     /// The mark that tells it from all `twins`, which are of the same plugin: its version, else its file, else that
     /// with its folder, with its number where these are the same.
     pub fn distinguished<'a>(&self, twins: impl Iterator<Item = &'a InstanceRecord>) -> String {
+        if !self.mark.is_empty() {
+            return self.mark.clone();
+        }
         let own = self.marks();
         let twins: Vec<_> = twins.map(InstanceRecord::marks).collect();
         let is_own =
@@ -181,8 +223,10 @@ pub fn instance_name(plugins: &[PluginRecord], id: &str, instance: u64) -> Optio
     let all = || plugins.iter().filter(|one| one.id == id).flat_map(|one| &one.instances);
     let own = all().find(|one| one.instance == instance)?;
     let mut twins = all().filter(|one| one.instance != instance).peekable();
-    twins.peek()?;
-    Some(format!("{id} · {}", own.distinguished(twins)))
+    if own.mark.is_empty() {
+        twins.peek()?;
+    }
+    Some(format!("{id}{MARK}{}", own.distinguished(twins)))
 }
 
 /// A file in a trace that the format knows nothing of.
@@ -190,6 +234,8 @@ pub fn instance_name(plugins: &[PluginRecord], id: &str, instance: u64) -> Optio
 pub struct Attachment {
     /// Its name.
     pub name: String,
+    /// Its media type.
+    pub media_type: String,
     /// Its bytes.
     pub data: Vec<u8>,
 }
@@ -237,7 +283,7 @@ mod tests {
                 version: version.to_owned(),
                 file: file.to_owned(),
                 folder: folder.to_owned(),
-                digest: String::new(),
+                ..InstanceRecord::default()
             };
             let twins: Vec<_> = twins.iter().map(|twin| record(1, *twin)).collect();
             let found = record(7, own).distinguished(twins.iter());

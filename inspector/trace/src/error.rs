@@ -108,6 +108,16 @@ pub enum TraceError {
         /// The file.
         path: PathBuf,
     },
+    /// The trace is a failure bundle that was made without payloads.
+    #[error(
+        "the frames are not in this failure bundle, only their lengths and digests; make one of the \
+         recording with `glovebox trace bundle --payloads`: {}",
+        path.display()
+    )]
+    Redacted {
+        /// The file.
+        path: PathBuf,
+    },
     /// An event does not fit into the format.
     #[error("cannot encode event {sequence}: {reason}: {}", path.display())]
     Encode {
@@ -171,6 +181,7 @@ impl TraceError {
             | TraceError::Damaged { path, .. }
             | TraceError::CutShort { path, .. }
             | TraceError::Encode { path, .. }
+            | TraceError::Redacted { path }
             | TraceError::SummaryWrong { path, .. }
             | TraceError::Cancelled { path, .. }
             | TraceError::RecorderStopped { path, .. } => path,

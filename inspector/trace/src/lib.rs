@@ -38,6 +38,8 @@ pub mod index;
 mod made_up;
 mod merge;
 mod numbers;
+mod placeholder;
+mod plugins;
 mod read;
 mod record;
 mod repair;
@@ -53,7 +55,8 @@ mod tests;
 mod write;
 
 pub use about::{
-    Attachment, Ends, InstanceRecord, ParentRecord, PluginRecord, Problem, TraceInfo, instance_name,
+    Attachment, Ends, InstanceRecord, MARK, ParentRecord, PluginRecord, Problem, TraceInfo,
+    instance_name,
 };
 pub use error::TraceError;
 pub use format::FORMAT_VERSION;
@@ -64,6 +67,10 @@ pub use index::{TraceIndex, TraceOutline};
 pub use made_up::MadeUpRun;
 pub use merge::{MergeReport, MissingBetween, merge};
 pub use numbers::Numbers;
+pub use placeholder::{
+    is_placeholder, placeholder, recorded_len, recorded_len_of, refuse_placeholder,
+};
+pub use plugins::PluginsSeen;
 pub use read::reader::TraceReader;
 pub use read::whole::{WholeTrace, attachments, each_snapshot, read};
 pub use record::recorder::{Recorder, RecorderOptions, RecorderStatus};

@@ -3,7 +3,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use glovebox_events::{CallId, Event, Snapshot, What};
+use glovebox_events::{CallId, Event, Snapshot};
 use serde::Serialize;
 
 use crate::{Destination, Gaps, PluginRecord, TraceError, TraceIndex, TraceReader, TraceWriter};
@@ -274,13 +274,8 @@ impl Numbers {
         self.next_sequence += 1;
         event.instance = self.instance(event.instance, input);
         let first = self.first_call[input];
-        let move_call = |call: &mut CallId| call.0 = call.0.wrapping_add(first);
-        match &mut event.what {
-            What::FrameIn { call, .. }
-            | What::FrameOut { call, .. }
-            | What::CallEnded { call, .. }
-            | What::HostCall { call: Some(call), .. } => move_call(call),
-            _ => {}
+        if let Some(call) = event.what.call_mut() {
+            call.0 = call.0.wrapping_add(first);
         }
     }
 }

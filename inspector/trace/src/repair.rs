@@ -7,7 +7,8 @@ use serde::Serialize;
 use crate::about::MAX_PROBLEMS;
 use crate::format::tally::Totals;
 use crate::{
-    Destination, GapCause, Gaps, Problem, Tally, TraceError, TraceInfo, TraceReader, TraceWriter,
+    Attachment, Destination, GapCause, Gaps, Problem, Tally, TraceError, TraceInfo, TraceReader,
+    TraceWriter,
 };
 
 /// The report of [`check`].
@@ -89,7 +90,7 @@ pub struct RecoverReport {
     pub lossless: bool,
 }
 
-/// Writes all that can be read of a trace to a new, finished file. Where events are lost, it says
+/// Writes all that can be read of a trace to a new, finished file, with the files that others attached to it. Where events are lost, it says
 /// how many.
 ///
 /// # Errors
@@ -102,6 +103,7 @@ pub fn recover(
 ) -> Result<RecoverReport, TraceError> {
     let mut reader = TraceReader::open(&path)?;
     reader.keep_snapshots();
+    reader.keep_attachments();
     let mut writer = TraceWriter::create(out, reader.app_version())?;
     let mut audit = Audit::default();
     if let Err(error) = copy(&mut reader, &mut audit, &mut writer, cancel) {
@@ -146,6 +148,9 @@ fn copy(
             writer.write_gap(lost, GapCause::Damaged)?;
         }
         gaps.pass_on(reader, writer)?;
+        for Attachment { name, media_type, data } in reader.take_attachments() {
+            writer.attach(&name, &media_type, &data)?;
+        }
         for snapshot in reader.take_snapshots() {
             writer.write_snapshot(&snapshot)?;
         }

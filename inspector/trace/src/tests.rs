@@ -441,6 +441,7 @@ fn instances_keep_what_tells_them_apart() {
             file: "stats.wasm".to_owned(),
             folder: "built".to_owned(),
             digest: "abc".to_owned(),
+            ..InstanceRecord::default()
         };
         let plugin = PluginRecord {
             id: "stats".to_owned(),

@@ -221,7 +221,7 @@ impl Gatherer {
             direction,
             kind: frame.kind,
             header: frame.header.as_bytes(),
-            size: frame.encoded_len() as u64,
+            size: crate::recorded_len(frame) as u64,
         });
     }
 
@@ -413,7 +413,7 @@ impl Scanned {
             direction,
             kind: frame.kind,
             header: frame.header,
-            size: frame.size(),
+            size: crate::recorded_len_of(frame.header, frame.payload.len()) as u64,
         });
         Ok(())
     }

@@ -155,6 +155,9 @@ fn no_key() -> io::Error {
 
 /// Writes the parts of a file beside a trace, in place of an older one.
 fn write(trace: &Path, parts: [&[u8]; 3]) -> io::Result<()> {
+    if is_of_the_system(trace) {
+        return Err(io::Error::other("its folder is the system's, which keeps no files"));
+    }
     let path = path_of(trace);
     let is_free = path.symlink_metadata().is_err_and(|error| error.kind() == NotFound);
     if !is_free && !is_index(&path) {
@@ -171,9 +174,35 @@ fn write(trace: &Path, parts: [&[u8]; 3]) -> io::Result<()> {
     Ok(())
 }
 
+/// True of a path such as `/dev/stdin`: the name is one that the system has for an open file.
+fn is_of_the_system(trace: &Path) -> bool {
+    let Ok(path) = std::path::absolute(trace) else { return false };
+    let is_in = |folder: &&str| path.starts_with(folder);
+    ["/dev", "/proc", "/sys"].iter().any(is_in) && !path.starts_with("/dev/shm")
+}
+
 /// True of a file that begins as an index does.
 fn is_index(path: &Path) -> bool {
     let mut start = [0; NAME.len()];
     let read = storage::open(path).and_then(|mut file| file.read_exact(&mut start));
     read.is_ok() && start == *NAME
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_index_stands_beside_names_that_the_system_has() {
+        #[track_caller]
+        fn check(path: &str, expected: bool) {
+            assert_eq!(is_of_the_system(Path::new(path)), expected, "{path}");
+        }
+        check("/dev/stdin", true);
+        check("/proc/self/fd/0", true);
+        check("/dev/fd/../fd/0", true);
+        check("/dev/shm/a.mcap", false);
+        check("/devices/a.mcap", false);
+        check("a.mcap", false);
+    }
 }

@@ -27,7 +27,7 @@ use super::outline::{self, Recorded};
 use super::{KEPT_FROM, SPAN_BYTES, TraceIndex, seal};
 use crate::format::compression::compress;
 use crate::format::{EVENTS_CHANNEL, WrittenChunk};
-use crate::read::framing::{PREFIX, parse_attachment};
+use crate::read::framing::{Attached, PREFIX, parse_attachment};
 use crate::{TraceError, TraceInfo, storage};
 
 /// Name of the attachments.
@@ -226,7 +226,7 @@ fn read_parts(path: &Path, places: &[(u64, u64)]) -> io::Result<Option<Vec<Part>
         file.seek(SeekFrom::Start(*offset))?;
         (&mut file).take(*length).read_to_end(&mut record)?;
         let data = record.get(PREFIX..).and_then(parse_attachment);
-        let Some((NAME, data)) = data else { return Ok(None) };
+        let Some(Attached { name: NAME, data, .. }) = data else { return Ok(None) };
         let Some((head, spans)) = data.split_at_checked(HEAD) else { return Ok(None) };
         let Some(head) = head.strip_prefix(MAGIC) else { return Ok(None) };
         let (Some(digest), Some(seal)) = (head.first_chunk(), head.last_chunk()) else {

@@ -419,8 +419,15 @@ pub(crate) fn parse_metadata(data: &[u8]) -> Option<(&str, BTreeMap<&str, &str>)
     Some((name, entries))
 }
 
-/// The name and the data of an attachment record, if its CRC is right.
-pub(crate) fn parse_attachment(data: &[u8]) -> Option<(&str, &[u8])> {
+/// The content of an attachment record.
+pub(crate) struct Attached<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) media_type: &'a str,
+    pub(crate) data: &'a [u8],
+}
+
+/// The content of an attachment record, if its CRC is right.
+pub(crate) fn parse_attachment(data: &[u8]) -> Option<Attached<'_>> {
     let parts = attachment_parts(data)?;
     let (covered, crc) = data.split_last_chunk()?;
     let crc = u32::from_le_bytes(*crc);
@@ -428,13 +435,14 @@ pub(crate) fn parse_attachment(data: &[u8]) -> Option<(&str, &[u8])> {
 }
 
 /// The same, whatever its CRC.
-fn attachment_parts(data: &[u8]) -> Option<(&str, &[u8])> {
+fn attachment_parts(data: &[u8]) -> Option<Attached<'_>> {
     let (name, rest) = text_at(data.get(16..)?)?;
-    let (_media_type, rest) = text_at(rest)?;
+    let (media_type, rest) = text_at(rest)?;
     let (length, rest) = rest.split_first_chunk()?;
     let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
     // A CRC follows.
-    (length.checked_add(4) == Some(rest.len())).then(|| (name, &rest[..length]))
+    let is_whole = length.checked_add(4) == Some(rest.len());
+    is_whole.then(|| Attached { name, media_type, data: &rest[..length] })
 }
 
 /// A text with its length in front, and what follows it.

@@ -1,11 +1,11 @@
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use glovebox_events::{Event, Snapshot, What};
+use glovebox_events::{Event, Snapshot};
 use glovebox_files::FileKind;
 
 use super::chunk::{ChunkBuffer, Entry, KnownChannels};
@@ -17,7 +17,8 @@ use crate::format::{
     EVENTS_CHANNEL, INSTANCE, LIBRARY, MAGIC, PARENT, PROFILE, TALLY, TOTALS, opcode, snapshot,
 };
 use crate::{
-    Attachment, FORMAT_VERSION, InstanceRecord, ParentRecord, PluginRecord, TraceError, storage,
+    Attachment, FORMAT_VERSION, InstanceRecord, ParentRecord, PluginRecord, PluginsSeen,
+    TraceError, storage,
 };
 
 /// Bytes after decompression that all chunks of a file may have, per byte of the file. LZ4 makes at
@@ -68,9 +69,7 @@ struct About {
     app_version: String,
     /// Another tool wrote the file, from a trace.
     rewritten: bool,
-    plugins: Vec<PluginRecord>,
-    /// Where each plugin stands there, by its id.
-    places: HashMap<String, usize>,
+    plugins: PluginsSeen,
     lost_events: u64,
     skipped_messages: u64,
     parent: Option<ParentRecord>,
@@ -177,18 +176,18 @@ impl TraceReader {
 
     /// Keeps the files that others attached and that reading comes by from now on, for
     /// [`take_attachments`](Self::take_attachments).
-    pub(crate) fn keep_attachments(&mut self) {
+    pub fn keep_attachments(&mut self) {
         self.about.attached.get_or_insert_default();
     }
 
     /// The files of others that reading came by since the last time.
-    pub(crate) fn take_attachments(&mut self) -> Vec<Attachment> {
+    pub fn take_attachments(&mut self) -> Vec<Attachment> {
         self.about.attached.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Plugins described so far.
     pub fn plugins(&self) -> &[PluginRecord] {
-        &self.about.plugins
+        self.about.plugins.plugins()
     }
 
     /// Events the recorder could not keep, so far.
@@ -356,7 +355,7 @@ impl TraceReader {
             self.about.format = format;
             self.about.app_version = entry("app");
         } else if name == "plugin" {
-            let plugin = self.plugin(&entry("id"));
+            let plugin = self.about.plugins.record(&entry("id"));
             plugin.version = entry("version");
             plugin.digest = entry("digest");
             plugin.binding = serde_json::from_value(entry("binding").into()).ok();
@@ -365,9 +364,10 @@ impl TraceReader {
                 return Ok(false);
             };
             let (version, file, folder) = (entry("version"), entry("file"), entry("folder"));
-            let digest = entry("digest");
-            let record = InstanceRecord { instance, version, file, folder, digest };
-            self.plugin(&entry("plugin")).take_in(record);
+            let (digest, mark) = (entry("digest"), entry("mark"));
+            let binding = serde_json::from_value(entry("binding").into()).ok();
+            let record = InstanceRecord { instance, version, file, folder, digest, binding, mark };
+            self.about.plugins.record(&entry("plugin")).take_in(record);
         } else if name == PARENT {
             self.about.parent = Some(ParentRecord { path: entry("path"), how: entry("how") });
         } else if name == TALLY {
@@ -385,9 +385,10 @@ impl TraceReader {
     }
 
     fn attachment(&mut self, data: &[u8]) -> Option<()> {
-        let (name, data) = framing::parse_attachment(data)?;
+        let framing::Attached { name, media_type, data } = framing::parse_attachment(data)?;
         if let Some(id) = name.strip_suffix("/plugin.toml") {
-            self.plugin(id).manifest = Some(String::from_utf8_lossy(data).into_owned());
+            self.about.plugins.record(id).manifest =
+                Some(String::from_utf8_lossy(data).into_owned());
         } else if let Some(id) = name.strip_suffix(snapshot::SUFFIX) {
             let snapshot = snapshot::decode(id, data)?;
             self.about.snapshots += 1;
@@ -395,29 +396,13 @@ impl TraceReader {
                 kept.push(snapshot);
             }
         } else if let Some(attached) = &mut self.about.attached {
-            attached.push(Attachment { name: name.to_owned(), data: data.to_vec() });
+            attached.push(Attachment {
+                name: name.to_owned(),
+                media_type: media_type.to_owned(),
+                data: data.to_vec(),
+            });
         }
         Some(())
-    }
-
-    fn plugin(&mut self, id: &str) -> &mut PluginRecord {
-        let About { plugins, places, .. } = &mut self.about;
-        let index = match places.get(id) {
-            Some(index) => *index,
-            None => {
-                places.insert(id.to_owned(), plugins.len());
-                plugins.push(PluginRecord {
-                    id: id.to_owned(),
-                    version: String::new(),
-                    digest: String::new(),
-                    binding: None,
-                    manifest: None,
-                    instances: Vec::new(),
-                });
-                plugins.len() - 1
-            }
-        };
-        &mut plugins[index]
     }
 
     /// Lets a chunk be decompressed, unless all chunks together claim more than any trace has: a few
@@ -534,20 +519,7 @@ impl TraceReader {
 
     /// Takes in what an event says about its plugin.
     pub(crate) fn learn(&mut self, event: &Event) {
-        match &event.what {
-            What::Loaded { version, digest, binding, .. } => {
-                let plugin = self.plugin(&event.plugin);
-                plugin.version.clone_from(version);
-                plugin.digest.clone_from(digest);
-                plugin.binding = Some(*binding);
-            }
-            What::Reloaded { version, digest, .. } => {
-                let plugin = self.plugin(&event.plugin);
-                plugin.version.clone_from(version);
-                plugin.digest.clone_from(digest);
-            }
-            _ => {}
-        }
+        self.about.plugins.learn(event);
     }
 }
 

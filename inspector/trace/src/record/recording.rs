@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use glovebox_events::{Event, What, weight};
+use glovebox_events::{Event, weight};
 
 use super::recorder::ThreadState;
 use super::ring::{Batch, Ring, WaitingSnapshot};
 use super::segments::{Refused, Segments};
 use super::syncer::Lag;
+use crate::plugins::loaded_instance;
 use crate::{GapCause, PluginRecord, TraceError};
 
 /// How often a recording does what.
@@ -306,17 +307,12 @@ fn cause_of(error: &TraceError) -> GapCause {
 
 /// The record of a loaded plugin, which later files repeat.
 fn described_by(event: &Event) -> Option<PluginRecord> {
-    let (version, digest, binding) = match &event.what {
-        What::Loaded { version, digest, binding, .. } => (version, digest, Some(*binding)),
-        What::Reloaded { version, digest, .. } => (version, digest, None),
-        _ => return None,
-    };
+    let instance = loaded_instance(event)?;
     Some(PluginRecord {
-        id: event.plugin.to_string(),
-        version: version.clone(),
-        digest: digest.clone(),
-        binding,
-        manifest: None,
-        instances: Vec::new(),
+        version: instance.version.clone(),
+        digest: instance.digest.clone(),
+        binding: instance.binding,
+        instances: vec![instance],
+        ..PluginRecord::of_id(&event.plugin)
     })
 }

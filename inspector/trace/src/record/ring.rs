@@ -158,8 +158,11 @@ impl Ring {
     /// Remembers a plugin for the file.
     pub(crate) fn describe(&self, plugin: PluginRecord) {
         let mut state = self.state.lock();
-        state.plugins.retain(|known| known.id != plugin.id);
-        state.plugins.push(plugin);
+        match state.plugins.iter_mut().find(|known| known.id == plugin.id) {
+            // It may be another instance.
+            Some(known) => known.update(plugin),
+            None => state.plugins.push(plugin),
+        }
         state.sleeper = Sleeper::Busy;
         drop(state);
         self.filled.notify_one();
@@ -280,9 +283,13 @@ impl Ring {
         let mut state = self.state.lock();
         batch.events.append(&mut state.events);
         state.events = batch.events;
-        for plugin in batch.plugins {
-            if state.plugins.iter().all(|known| known.id != plugin.id) {
-                state.plugins.push(plugin);
+        for mut plugin in batch.plugins {
+            match state.plugins.iter_mut().find(|known| known.id == plugin.id) {
+                Some(later) => {
+                    std::mem::swap(later, &mut plugin);
+                    later.update(plugin);
+                }
+                None => state.plugins.push(plugin),
             }
         }
         batch.snapshots.append(&mut state.snapshots.waiting);

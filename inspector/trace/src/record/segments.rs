@@ -125,17 +125,10 @@ impl Segments {
     }
 
     /// Describes a plugin in the files to come; this one knows it already.
-    pub(crate) fn remember(&mut self, mut plugin: PluginRecord) {
-        if let Some(known) = self.plugins.iter_mut().find(|known| known.id == plugin.id) {
-            plugin.binding = plugin.binding.or(known.binding);
-            plugin.manifest = plugin.manifest.or(known.manifest.take());
-            for instance in std::mem::take(&mut plugin.instances) {
-                known.take_in(instance);
-            }
-            plugin.instances = std::mem::take(&mut known.instances);
-            *known = plugin;
-        } else {
-            self.plugins.push(plugin);
+    pub(crate) fn remember(&mut self, plugin: PluginRecord) {
+        match self.plugins.iter_mut().find(|known| known.id == plugin.id) {
+            Some(known) => known.update(plugin),
+            None => self.plugins.push(plugin),
         }
     }
 

@@ -198,3 +198,54 @@ fn a_folder_that_goes_is_an_error() {
     let status = recorder.status();
     assert_eq!((status.events, status.dropped, status.finished), (0, 2, false));
 }
+
+#[test]
+fn every_instance_of_a_plugin_is_described_whenever_it_came() {
+    use glovebox_events::Binding;
+
+    use crate::InstanceRecord;
+    use crate::record::ring::Ring;
+
+    let record = |instance: u64, manifest: Option<&str>| PluginRecord {
+        version: "1.0.0".into(),
+        manifest: manifest.map(Into::into),
+        instances: vec![InstanceRecord {
+            instance,
+            file: format!("{instance}.wasm"),
+            binding: Some(Binding::Component),
+            ..InstanceRecord::default()
+        }],
+        ..PluginRecord::of_id("redact")
+    };
+    // Both wait for the thread that writes; or the disk refused the first, which is put back.
+    let check = |is_put_back: bool| {
+        let ring = Ring::new(1 << 20, Duration::ZERO);
+        ring.describe(record(0, Some("text")));
+        let batch = is_put_back.then(|| ring.take());
+        ring.describe(record(1, None));
+        if let Some(batch) = batch {
+            ring.put_back(batch);
+        }
+        let batch = ring.take();
+        let [plugin] = &batch.plugins[..] else { panic!("{batch:?}") };
+        let mut files: Vec<_> = plugin.instances.iter().map(|one| one.file.as_str()).collect();
+        files.sort_unstable();
+        assert_eq!((files, plugin.manifest.as_deref()), (vec!["0.wasm", "1.wasm"], Some("text")));
+    };
+    check(false);
+    check(true);
+}
+
+#[test]
+fn recovered_traces_keep_the_files_that_others_attached() {
+    let folder = folder();
+    let (path, out) = (folder.path().join("a.mcap"), folder.path().join("b.mcap"));
+    let mut writer = TraceWriter::create(&path, "0.1.0").expect("the folder is empty");
+    writer.attach("report.json", "application/json", b"{}").expect("there is space");
+    writer.write(&input(0, "small")).expect("there is space");
+    writer.finish().expect("there is space");
+    crate::recover(&path, &out, &super::NEVER).expect("there is space");
+    let attached = crate::attachments(&out).expect("it is a trace");
+    assert_eq!(attached, crate::attachments(&path).expect("it is a trace"));
+    assert_eq!((attached.len(), &*attached[0].media_type), (1, "application/json"));
+}

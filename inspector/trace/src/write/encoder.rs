@@ -247,7 +247,7 @@ impl Encoder {
         self.end_span();
         self.container.metadata("plugin", &known.to_metadata(&plugin.id))?;
         for instance in &plugin.instances {
-            let metadata = strings([
+            let mut metadata = strings([
                 ("plugin", plugin.id.clone()),
                 ("instance", instance.instance.to_string()),
                 ("version", instance.version.clone()),
@@ -255,6 +255,12 @@ impl Encoder {
                 ("folder", instance.folder.clone()),
                 ("digest", instance.digest.clone()),
             ]);
+            if let Some(binding) = instance.binding {
+                metadata.insert("binding".to_owned(), binding_name(binding));
+            }
+            if !instance.mark.is_empty() {
+                metadata.insert("mark".to_owned(), instance.mark.clone());
+            }
             self.container.metadata(INSTANCE, &metadata)?;
         }
         self.plugins.insert(plugin.id.as_str().into(), known);
