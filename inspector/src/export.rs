@@ -3,7 +3,7 @@
 //! Each line has `type` (what happened), `sequence`, `at` (nanoseconds since the Unix epoch),
 //! `plugin`, `instance`, `generation`, and what the type brings: a frame has `call`, `kind`,
 //! `header` (an object) and `payload` (a text) or `payload_hex` (anything that is no text). A
-//! header that JSON cannot hold exactly is there as `header_hex`, its CBOR, as well. A host call
+//! header that JSON cannot hold exactly, such as one with bytes, is there as `header_hex`, its CBOR, as well. A host call
 //! has `call`, `service`, `permission`, `arguments`, `result` or `error`, and `took`; if JSON
 //! cannot hold its values, `host_call_hex` is the CBOR of all of it. If you change a field with
 //! such a twin, remove the twin: import refuses two that do not say the same. Durations are in
@@ -40,12 +40,15 @@ pub use prometheus::write_prometheus;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use glovebox_abi::cbor::Value;
 use glovebox_abi::{Frame, Header};
 use glovebox_events::{Event, What};
 use glovebox_trace::format::wire::{Body, host_call_value};
 use serde_json::Value as Plain;
 
-use crate::decode::{self, Json, from_json, hex, is_same, to_json as value_to_json};
+use crate::decode::{
+    self, Document, Json, hex, is_same, to_json as value_to_json, to_value_of_texts,
+};
 
 /// Writes one event as one line of JSON, with the name of its instance as `instance_name`, if that has one.
 ///
@@ -90,7 +93,7 @@ fn fields(event: &Event) -> BTreeMap<String, Json> {
         What::HostCall { host_call, .. } => {
             let value = host_call_value(host_call);
             let json = value_to_json(&value);
-            if !from_json(&json.to_string()).is_ok_and(|again| is_same(&again, &value)) {
+            if !read_again(&json).is_some_and(|again| is_same(&again, &value)) {
                 line.insert("host_call_hex".to_owned(), hex::encode(&value.to_bytes()).into());
             }
             if let Json::Map(fields) = json {
@@ -119,5 +122,12 @@ fn frame_fields(frame: &Frame, line: &mut BTreeMap<String, Json>) {
 
 /// True if the header can be made from its JSON again, byte by byte.
 fn is_exact(header: &Header, json: &Json) -> bool {
-    decode::header_from_json(&json.to_string()).is_ok_and(|again| again == *header)
+    let Some(Value::Map(entries)) = read_again(json) else { return false };
+    Header::from_entries(entries) == *header
+}
+
+/// The value that an import makes of it.
+fn read_again(json: &Json) -> Option<Value> {
+    let text = json.to_string();
+    to_value_of_texts(Document::json(text.as_bytes()).ok()?.root()).ok()
 }

@@ -44,7 +44,7 @@ pub use exact::Json;
 use document::Format;
 use print::{Notation, Style, print};
 pub use value::{FromJsonError, from_json, header_from_json, to_json};
-pub(crate) use value::{is_same, to_value};
+pub(crate) use value::{bytes_of_text, is_same, to_value, to_value_of_texts};
 
 /// Payloads beyond this many bytes are not taken apart for the tree.
 pub const MAX_TREE_PAYLOAD: usize = 1 << 20;

@@ -155,14 +155,31 @@ pub fn header_from_json(text: &str) -> Result<Header, FromJsonError> {
 
 /// An item of JSON as a CBOR value.
 pub(crate) fn to_value(item: Item<'_>) -> Result<Value, FromJsonError> {
-    value_at(item, 1)
+    value_at(item, Texts::MayBeBytes, 1)
 }
 
-fn value_at(item: Item<'_>, depth: usize) -> Result<Value, FromJsonError> {
+/// The same, but every text stays one.
+pub(crate) fn to_value_of_texts(item: Item<'_>) -> Result<Value, FromJsonError> {
+    value_at(item, Texts::AreTexts, 1)
+}
+
+/// What becomes of a text such as `hex:00`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Texts {
+    MayBeBytes,
+    AreTexts,
+}
+
+/// The bytes of a text such as `hex:00`.
+pub(crate) fn bytes_of_text(text: &str) -> Option<Vec<u8>> {
+    hex::decode(text.strip_prefix(hex::PREFIX)?).ok()
+}
+
+fn value_at(item: Item<'_>, texts: Texts, depth: usize) -> Result<Value, FromJsonError> {
     if depth > MAX_DEPTH {
         return Err(FromJsonError::TooDeep);
     }
-    let inner = |item| value_at(item, depth + 1);
+    let inner = |item| value_at(item, texts, depth + 1);
     Ok(match item.sort() {
         Sort::Map => {
             let entries = item.entries().map(|(key, value)| {
@@ -180,9 +197,9 @@ fn value_at(item: Item<'_>, depth: usize) -> Result<Value, FromJsonError> {
         }
         Sort::Text => {
             let text = text(item)?;
-            match text.strip_prefix(hex::PREFIX).and_then(|digits| hex::decode(digits).ok()) {
-                Some(bytes) => Value::Bytes(bytes),
-                None => Value::Text(text),
+            match bytes_of_text(&text) {
+                Some(bytes) if texts == Texts::MayBeBytes => Value::Bytes(bytes),
+                _ => Value::Text(text),
             }
         }
         Sort::Number => number(&item.word())?,

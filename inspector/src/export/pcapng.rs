@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use glovebox_abi::{FRAME_PREFIX_LEN, Frame, Kind};
-use glovebox_events::{CallId, Event, Outcome, What};
+use glovebox_events::{CallKey, Event, Outcome, What};
 use pcap_file::pcapng::PcapNgWriter;
 use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
 use pcap_file::pcapng::blocks::interface_description::{
@@ -61,7 +61,7 @@ pub struct PcapngWriter<W: Write> {
     packet: Vec<u8>,
     waiting: VecDeque<Packet>,
     /// The calls of those.
-    calls: HashMap<CallId, Call>,
+    calls: HashMap<CallKey, Call>,
     waiting_bytes: usize,
     max_waiting: usize,
     cut: u64,
@@ -69,10 +69,8 @@ pub struct PcapngWriter<W: Write> {
 
 /// One frame, not written yet.
 struct Packet {
-    plugin: Arc<str>,
-    generation: u32,
     at: u64,
-    call: CallId,
+    call: CallKey,
     /// As in the head.
     direction: u8,
     frame: Frame,
@@ -122,12 +120,13 @@ impl<W: Write> PcapngWriter<W> {
     ///
     /// If `out` refuses.
     pub fn write(&mut self, event: &Event) -> io::Result<bool> {
-        let (direction, call, frame) = match &event.what {
-            What::FrameIn { call, frame } => (1, *call, frame.clone()),
-            What::FrameOut { call, frame, .. } => (2, *call, frame.clone()),
-            What::CallEnded { call, outcome, timing, .. } => {
+        let Some(call) = event.call_key() else { return Ok(false) };
+        let (direction, frame) = match &event.what {
+            What::FrameIn { frame, .. } => (1, frame.clone()),
+            What::FrameOut { frame, .. } => (2, frame.clone()),
+            What::CallEnded { outcome, timing, .. } => {
                 let latency = u64::try_from(timing.latency().as_nanos()).unwrap_or(u64::MAX);
-                if let Some(call) = self.calls.get_mut(call) {
+                if let Some(call) = self.calls.get_mut(&call) {
                     call.end = Some((number_of(outcome), latency));
                 }
                 self.write_ready(false)?;
@@ -136,9 +135,8 @@ impl<W: Write> PcapngWriter<W> {
             _ => return Ok(false),
         };
         self.waiting_bytes += frame.encoded_len() + WAITING;
-        self.calls.entry(call).or_default().waiting += 1;
-        let (plugin, generation, at) = (event.plugin.clone(), event.generation, event.at);
-        self.waiting.push_back(Packet { plugin, generation, at, call, direction, frame });
+        self.calls.entry(call.clone()).or_default().waiting += 1;
+        self.waiting.push_back(Packet { at: event.at, call, direction, frame });
         self.write_ready(false)?;
         Ok(true)
     }
@@ -174,11 +172,11 @@ impl<W: Write> PcapngWriter<W> {
     }
 
     fn write_packet(&mut self, packet: &Packet, (outcome, latency): (u8, u64)) -> io::Result<()> {
-        let interface_id = self.interface(&packet.plugin)?;
+        let interface_id = self.interface(&packet.call.plugin)?;
         self.packet.clear();
         self.packet.extend([VERSION, packet.direction, outcome, 0]);
-        self.packet.extend(packet.generation.to_le_bytes());
-        self.packet.extend(packet.call.0.to_le_bytes());
+        self.packet.extend(packet.call.generation.to_le_bytes());
+        self.packet.extend(packet.call.call.0.to_le_bytes());
         self.packet.extend(latency.to_le_bytes());
         packet.frame.encode_into(&mut self.packet);
         let captured = &self.packet[..self.packet.len().min(MAX_PACKET)];

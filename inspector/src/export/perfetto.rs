@@ -2,7 +2,9 @@
 //!
 //! A plugin is a process and an instance a thread of it. A call is a slice with its split, a host
 //! call one inside it, a reload or a denial a mark; memory is a counter. Times are in microseconds
-//! since the first moment of the trace, which need not be that of its first event.
+//! since the first moment of the trace, which need not be that of its first event, with three digits behind
+//! the point, and so exact. Slices of a thread must lie in each other: where the clock says that a host call
+//! began before its call or ended after it, it begins with the call, and the call goes on until it ends.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -10,7 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use glovebox_abi::Frame;
-use glovebox_events::{CallId, Event, What};
+use glovebox_events::{CallKey, Event, What};
+use glovebox_trace::recorded_len;
 use serde_json::{Value as Json, json};
 
 /// Writes events one after the other; [`finish`](Self::finish) ends the file. Only calls that run
@@ -20,7 +23,7 @@ pub struct PerfettoWriter<W: Write> {
     out: W,
     start: u64,
     plugins: Vec<Arc<str>>,
-    open: HashMap<CallId, Open>,
+    open: HashMap<CallKey, Open>,
     /// Names of instances that were not announced yet.
     names: HashMap<(String, u64), String>,
     first: bool,
@@ -29,6 +32,8 @@ pub struct PerfettoWriter<W: Write> {
 #[derive(Debug)]
 struct Open {
     at: u64,
+    /// When its last host call ended, or it began.
+    asked_until: u64,
     name: String,
     place: (usize, u64),
 }
@@ -65,17 +70,19 @@ impl<W: Write> PerfettoWriter<W> {
             self.entry("M", place, "thread_name", event.at, arguments)?;
         }
         match &event.what {
-            What::FrameIn { call, frame } => {
-                let open = Open { at: event.at, name: name_of(frame), place };
-                self.open.insert(*call, open);
+            What::FrameIn { frame, .. } => {
+                let (at, asked_until) = (event.at, event.at);
+                let open = Open { at, asked_until, name: name_of(frame), place };
+                self.open.extend(event.call_key().map(|key| (key, open)));
                 Ok(())
             }
             What::CallEnded { call, outcome, timing, bytes_in, bytes_out, frames_out, memory } => {
                 let took = timing.latency();
                 // A call whose beginning was not recorded began so long before its end.
                 let began = event.at.saturating_sub(nanos(took));
-                let open = self.open.remove(call);
+                let open = event.call_key().and_then(|key| self.open.remove(&key));
                 let at = open.as_ref().map_or(began, |open| open.at);
+                let asked = open.as_ref().map_or(0, |open| open.asked_until.saturating_sub(at));
                 let arguments = json!({
                     "call": call.0,
                     "generation": event.generation,
@@ -89,7 +96,7 @@ impl<W: Write> PerfettoWriter<W> {
                     "boundary_ns": (!timing.boundary.is_zero()).then(|| nanos(timing.boundary)),
                 });
                 let name = open.map_or_else(|| "call".to_owned(), |open| open.name);
-                self.slice(place, &name, at, took, &arguments)?;
+                self.slice(place, &name, at, nanos(took).max(asked), &arguments)?;
                 match memory {
                     None => Ok(()),
                     Some(bytes) => {
@@ -99,9 +106,14 @@ impl<W: Write> PerfettoWriter<W> {
                 }
             }
             What::HostCall { host_call, .. } => {
-                let at = event.at.saturating_sub(nanos(host_call.took));
+                let mut at = event.at.saturating_sub(nanos(host_call.took));
+                if let Some(open) = event.call_key().and_then(|key| self.open.get_mut(&key)) {
+                    at = at.max(open.asked_until);
+                    open.asked_until = open.asked_until.max(event.at);
+                }
+                let took = event.at.saturating_sub(at);
                 let arguments = json!({ "permission": host_call.permission.name() });
-                self.slice(place, &host_call.service, at, host_call.took, &arguments)?;
+                self.slice(place, &host_call.service, at, took, &arguments)?;
                 let service = &host_call.service;
                 match (host_call.is_denied(), host_call.is_injected()) {
                     (true, _) => self.mark(place, &format!("{service} denied"), event.at),
@@ -129,8 +141,8 @@ impl<W: Write> PerfettoWriter<W> {
     /// If the file refuses.
     pub fn finish(mut self) -> io::Result<W> {
         let mut open: Vec<_> = std::mem::take(&mut self.open).into_iter().collect();
-        open.sort_by_key(|(call, _)| *call);
-        for (call, open) in open {
+        open.sort_by(|(one, _), (other, _)| (one.call, one).cmp(&(other.call, other)));
+        for (CallKey { call, .. }, open) in open {
             self.mark(open.place, &format!("{} {call} never ended", open.name), open.at)?;
         }
         self.out.write_all(b"\n]}\n")?;
@@ -155,11 +167,10 @@ impl<W: Write> PerfettoWriter<W> {
         place: (usize, u64),
         name: &str,
         at: u64,
-        took: Duration,
+        took: u64,
         arguments: &Json,
     ) -> io::Result<()> {
-        let more = json!({ "dur": micros(nanos(took)), "args": arguments });
-        self.entry("X", place, name, at, more)
+        self.timed("X", place, name, (at, Some(took)), json!({ "args": arguments }))
     }
 
     fn mark(&mut self, place: (usize, u64), name: &str, at: u64) -> io::Result<()> {
@@ -169,9 +180,21 @@ impl<W: Write> PerfettoWriter<W> {
     fn entry(
         &mut self,
         phase: &str,
-        (process, thread): (usize, u64),
+        place: (usize, u64),
         name: &str,
         at: u64,
+        entry: Json,
+    ) -> io::Result<()> {
+        self.timed(phase, place, name, (at, None), entry)
+    }
+
+    /// Writes an entry with its time and how long it took.
+    fn timed(
+        &mut self,
+        phase: &str,
+        (process, thread): (usize, u64),
+        name: &str,
+        (at, took): (u64, Option<u64>),
         mut entry: Json,
     ) -> io::Result<()> {
         let since = at.saturating_sub(self.start);
@@ -179,22 +202,24 @@ impl<W: Write> PerfettoWriter<W> {
         entry["pid"] = process.into();
         entry["tid"] = thread.into();
         entry["name"] = name.into();
-        entry["ts"] = micros(since).into();
-        self.out.write_all(if self.first { b"\n" } else { b",\n" })?;
+        let entry = entry.to_string();
+        // A float would round the times of today.
+        let times = took.map_or_else(String::new, |took| format!("\"dur\":{},", micros(took)));
+        let start = if self.first { "\n" } else { ",\n" };
         self.first = false;
-        serde_json::to_writer(&mut self.out, &entry)?;
-        Ok(())
+        let rest = entry.strip_prefix('{').unwrap_or_default();
+        write!(self.out, "{start}{{{times}\"ts\":{},{rest}", micros(since))
     }
 }
 
 fn name_of(frame: &Frame) -> String {
-    format!("{} {} B", frame.kind, frame.encoded_len())
+    format!("{} {} B", frame.kind, recorded_len(frame))
 }
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn micros(nanos: u64) -> f64 {
-    nanos as f64 / 1000.0
+fn micros(nanos: u64) -> String {
+    format!("{}.{:03}", nanos / 1000, nanos % 1000)
 }

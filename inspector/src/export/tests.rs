@@ -61,11 +61,19 @@ fn series_become_lines() {
     check("a,\"b\"", whole, "\"a,\"\"b\"\"\",5,100000000,3,2,1,2000,,7");
 }
 
+/// The sample, with each call in one plugin.
+fn calls_of_one_plugin() -> Vec<Event> {
+    let mut events = sample::events();
+    let of_calls = events.iter_mut().filter(|event| event.what.call().is_some());
+    of_calls.for_each(|event| event.plugin = "echo".into());
+    events
+}
+
 #[test]
 fn calls_become_slices() {
     let start = sample::events().iter().map(|event| event.at).min().unwrap();
     let mut writer = PerfettoWriter::new(Vec::new(), start).unwrap();
-    for event in sample::events() {
+    for event in calls_of_one_plugin() {
         writer.write(&event).unwrap();
     }
     let json: serde_json::Value = serde_json::from_slice(&writer.finish().unwrap()).unwrap();
@@ -133,7 +141,7 @@ fn frames_become_packets() {
     use glovebox_abi::Frame;
     use glovebox_events::Outcome;
 
-    let events = sample::events();
+    let events = calls_of_one_plugin();
     let mut writer = PcapngWriter::new(Vec::new()).unwrap();
     let written = events.iter().filter(|event| writer.write(event).unwrap()).collect::<Vec<_>>();
     let found = packets(&writer.finish().unwrap().0);
@@ -251,4 +259,96 @@ fn packets_wait_for_the_ends_of_their_calls() {
     // Two packets may wait.
     check(&nested, 300, &[(1, 0), (2, 2), (2, 2)]);
     check(&nested, 0, &[(1, 0), (2, 0), (2, 0)]);
+}
+
+/// Calls of two plugins that count alike, which run at the same time.
+fn twins() -> Vec<Event> {
+    use glovebox_abi::Frame;
+    use glovebox_events::{CallId, Outcome, Timing};
+    let call = CallId(1);
+    let event = |at: u64, plugin: &str, what| Event {
+        sequence: at,
+        at,
+        plugin: plugin.into(),
+        instance: 0,
+        generation: 1,
+        what,
+    };
+    let begun = || What::FrameIn { call, frame: Frame::data("x") };
+    let ended = |outcome, guest| What::CallEnded {
+        call,
+        outcome,
+        timing: Timing { guest: Duration::from_nanos(guest), ..Timing::default() },
+        bytes_in: 0,
+        bytes_out: 0,
+        frames_out: 0,
+        memory: None,
+    };
+    let failed = Outcome::Failed { code: 1, message: "bad".to_owned() };
+    vec![
+        event(1, "p", begun()),
+        event(2, "q", begun()),
+        event(101, "p", ended(Outcome::Completed, 100)),
+        event(5002, "q", ended(failed, 5000)),
+    ]
+}
+
+#[test]
+fn calls_of_plugins_that_count_alike_are_told_apart() {
+    let mut writer = PcapngWriter::new(Vec::new()).unwrap();
+    for event in twins() {
+        writer.write(&event).unwrap();
+    }
+    let found = packets(&writer.finish().unwrap().0);
+    let latency = |data: &[u8]| u64::from_le_bytes(data[16..24].try_into().unwrap());
+    let told: Vec<_> = found.iter().map(|(.., data)| (data[2], latency(data))).collect();
+    let number = |name| {
+        glovebox_events::Outcome::NAMES.iter().position(|known| *known == name).unwrap() as u8 + 1
+    };
+    assert_eq!(told, [(number("completed"), 100), (number("failed"), 5000)]);
+
+    let mut writer = PerfettoWriter::new(Vec::new(), 0).unwrap();
+    twins().iter().for_each(|event| writer.write(event).unwrap());
+    let json: serde_json::Value = serde_json::from_slice(&writer.finish().unwrap()).unwrap();
+    let slices = json["traceEvents"].as_array().unwrap().iter().filter(|one| one["ph"] == "X");
+    let starts: Vec<_> = slices.map(|one| one["ts"].as_f64().unwrap()).collect();
+    assert_eq!(starts, [0.001, 0.002]);
+}
+
+#[test]
+fn times_of_slices_are_exact_and_slices_nested() {
+    let events = sample::events();
+    let find =
+        |is_it: fn(&What) -> bool| events.iter().find(|event| is_it(&event.what)).cloned().unwrap();
+    let begun = find(|what| matches!(what, What::FrameIn { .. }));
+    let asked = find(|what| matches!(what, What::HostCall { call: Some(_), .. }));
+    let ended = find(|what| matches!(what, What::CallEnded { .. }));
+    let start = 1_700_000_000_123_456_700;
+    let mut writer = PerfettoWriter::new(Vec::new(), 0).unwrap();
+    // The clock says that each host call, which took 250 ns, began before the call, and ended after it.
+    for (event, after) in [(&begun, 0), (&asked, 30), (&asked, 89), (&ended, 89)] {
+        let (plugin, instance) = (begun.plugin.clone(), begun.instance);
+        let (mut what, generation) = (event.what.clone(), begun.generation);
+        *what.call_mut().unwrap() = begun.what.call().unwrap();
+        let event =
+            Event { at: start + after, plugin, instance, generation, what, ..event.clone() };
+        writer.write(&event).unwrap();
+    }
+    let text = String::from_utf8(writer.finish().unwrap()).unwrap();
+    assert!(text.contains("\"ts\":1700000000123456.700,"), "{text}");
+    // As a reader of exact decimals takes them: in nanoseconds.
+    let slices: Vec<(u64, u64)> = text
+        .lines()
+        .filter(|line| line.contains("\"ph\":\"X\""))
+        .map(|line| {
+            let number = |key: &str| {
+                let (_, rest) = line.split_once(&format!("\"{key}\":")).unwrap();
+                let end = rest.find(|one: char| one != '.' && !one.is_ascii_digit()).unwrap();
+                rest[..end].replace('.', "").parse::<u64>().unwrap()
+            };
+            (number("ts"), number("ts") + number("dur"))
+        })
+        .collect();
+    let at = |nanos: u64| start + nanos;
+    assert_eq!(slices, [(at(0), at(30)), (at(30), at(89)), (at(0), at(89))]);
 }

@@ -37,6 +37,7 @@ mod foreign;
 mod input;
 mod layers;
 mod ndjson;
+mod numbers;
 mod packet;
 mod pcap;
 mod pcapng;
@@ -47,6 +48,7 @@ use std::path::{Path, PathBuf};
 
 use glovebox_events::Event;
 use glovebox_files::FileKind;
+use glovebox_trace::{PluginRecord, PluginsSeen};
 use serde::Serialize;
 
 pub use capture::{Damage, WithoutAddresses};
@@ -157,7 +159,7 @@ pub struct ImportReport {
     /// Blocks that are no packets, and that Wireshark lists beside them: entries of the journal of
     /// systemd, and what programs keep there for themselves.
     pub left_out: u64,
-    /// Packets whose time is before 1970 or after 2554: the event has the nearest time that there is,
+    /// Packets or entries whose time is before 1970 or after 2554: the event has the nearest time that there is,
     /// the header `time` has the right one.
     pub times_moved: u64,
     /// Packets of which no IP addresses are known, or only those around a tunnel.
@@ -169,9 +171,22 @@ pub struct ImportReport {
     pub wrong_lengths: u64,
     /// Parts of IP packets behind the first, which is the only one that has the ports.
     pub later_fragments: u64,
-    /// Entries of a HAR file without a `startedDateTime` that can be read: their events have the time of
-    /// the entry before.
+    /// Lines or entries of a HAR file without a time, in a file that has times: their events have the time
+    /// of the one before, or of the first.
     pub without_time: u64,
+    /// Entries of a HAR file with a time that cannot be read: their events, too.
+    pub unread_times: u64,
+    /// The first of these times, as it is written.
+    pub first_unread_time: Option<String>,
+    /// Calls that have a new number, because another call has it, or because it begins a second time.
+    pub renumbered_calls: u64,
+    /// Lines with a text such as `hex:00` in a header or host call, which stays a text: bytes stand in
+    /// `header_hex` and `host_call_hex`.
+    pub texts_like_bytes: u64,
+    /// The plugins that events are about, as far as these tell; for the trace, see
+    /// [`TraceWriter::describe_plugin`](glovebox_trace::TraceWriter::describe_plugin).
+    #[serde(skip)]
+    pub plugins: Vec<PluginRecord>,
 }
 
 impl ImportReport {
@@ -188,6 +203,11 @@ impl ImportReport {
             wrong_lengths: 0,
             later_fragments: 0,
             without_time: 0,
+            unread_times: 0,
+            first_unread_time: None,
+            renumbered_calls: 0,
+            texts_like_bytes: 0,
+            plugins: Vec::new(),
         }
     }
 
@@ -240,7 +260,12 @@ pub fn import_from<E: From<ImportError>>(
     }
     let (is_packed, is_stdin) = (input.is_packed(), path == Path::new("-"));
     let start = input.first(foreign::START_LEN);
-    match Format::sniff(start) {
+    let mut seen = PluginsSeen::default();
+    let mut each = |event: Event| {
+        seen.take_in(&event);
+        each(event)
+    };
+    let imported = match Format::sniff(start) {
         Some(Format::Pcap) => pcap::read(path, input, &mut each),
         Some(Format::PcapNg) => pcapng::read(path, input, &mut each),
         Some(Format::Ndjson) => ndjson::read(path, BufReader::new(input), &mut each),
@@ -254,7 +279,11 @@ pub fn import_from<E: From<ImportError>>(
             }
             Err(ImportError::UnknownFormat { found, path: path.to_owned() }.into())
         }
-    }
+    };
+    imported.map(|report: ImportReport| ImportReport {
+        plugins: seen.finish(&report.plugins),
+        ..report
+    })
 }
 
 #[cfg(test)]

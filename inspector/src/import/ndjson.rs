@@ -1,6 +1,6 @@
 //! NDJSON, as [`export`](crate::export) writes it, or as little as `{"payload":"hello"}`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, Read};
 use std::path::Path;
 use std::str::FromStr;
@@ -10,18 +10,23 @@ use bytes::Bytes;
 use glovebox_abi::cbor::Value;
 use glovebox_abi::units::show_size;
 use glovebox_abi::{Frame, Header, Kind};
-use glovebox_events::Event;
+use glovebox_events::{Event, weight};
 use serde::de::IgnoredAny;
 use serde_json::Value as Json;
 
 use super::foreign::{
     Foreign, START_LEN, json as json_of_others, several_lines as several_lines_of,
 };
+use super::numbers::CallNumbers;
 use super::{Format, ImportError, ImportReport};
 use crate::decode::document::{Item, Sort};
 use crate::decode::print::key_text;
-use crate::decode::{Document, Json as Exact, from_json, hex, is_same, json, to_json, to_value};
+use crate::decode::{
+    Document, Json as Exact, bytes_of_text, from_json, hex, is_same, json, to_json, to_value,
+    to_value_of_texts,
+};
 use glovebox_trace::format::wire::{Body, Follows, Part, host_call_from_value};
+use glovebox_trace::{InstanceRecord, MARK, PluginRecord};
 
 /// The longest line: a frame of the largest size in hexadecimal, and some room.
 const MAX_LINE: u64 = 3 * glovebox_abi::MAX_FRAME_LEN as u64;
@@ -45,7 +50,9 @@ pub(super) fn read<E: From<ImportError>>(
     let mut events = 0;
     let mut cut_short;
     let mut number = 0;
-    let mut plugins = HashMap::new();
+    let mut reading = Reading::default();
+    let mut calls = CallNumbers::default();
+    let mut times = Times::default();
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -68,8 +75,8 @@ pub(super) fn read<E: From<ImportError>>(
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let event = match parse(line, events, &mut plugins) {
-            Ok(event) => event,
+        let (mut event, has_time) = match parse(line, events, &mut reading) {
+            Ok(parsed) => parsed,
             // A value that goes on in the next lines is another format, not a wrong line.
             Err(_)
                 if number == 1
@@ -96,13 +103,153 @@ pub(super) fn read<E: From<ImportError>>(
                 );
             }
         };
-        each(event)?;
+        calls.tell_apart(&mut event);
+        times.take(event, has_time, each)?;
         events += 1;
         if cut_short.is_some() {
             break;
         }
     }
-    Ok(ImportReport { events, cut_short, ..ImportReport::new(Format::Ndjson) })
+    times.hand_on(each)?;
+    Ok(ImportReport {
+        events,
+        cut_short,
+        without_time: times.without,
+        renumbered_calls: calls.renumbered(),
+        texts_like_bytes: reading.texts_like_bytes,
+        plugins: reading.plugins(),
+        ..ImportReport::new(Format::Ndjson)
+    })
+}
+
+/// Bytes of events that wait for the first time in a file.
+const MAX_WAITING: usize = 64 << 20;
+
+/// Gives events without a time that of an event beside them: of the one before, or of the first that has
+/// one. In a file without any time, each has its place.
+#[derive(Default)]
+struct Times {
+    last: Option<u64>,
+    /// The events before the first that has a time.
+    waiting: Vec<Event>,
+    bytes: usize,
+    /// Events that had their places before there was a time, because too many waited.
+    placed: u64,
+    /// Events without a time, in a file that has times.
+    without: u64,
+}
+
+impl Times {
+    fn take<E>(
+        &mut self,
+        mut event: Event,
+        has_time: bool,
+        each: &mut impl FnMut(Event) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match (has_time, self.last) {
+            (true, None) => {
+                self.without += self.placed + self.waiting.len() as u64;
+                self.waiting.iter_mut().for_each(|waiting| waiting.at = event.at);
+                self.last = Some(event.at);
+                self.hand_on(each)?;
+            }
+            (true, Some(_)) => self.last = Some(event.at),
+            (false, Some(last)) => {
+                self.without += 1;
+                event.at = last;
+            }
+            (false, None) => {
+                self.bytes += weight::event(&event);
+                self.waiting.push(event);
+                if self.bytes > MAX_WAITING {
+                    self.placed += self.waiting.len() as u64;
+                    self.hand_on(each)?;
+                }
+                return Ok(());
+            }
+        }
+        each(event)
+    }
+
+    /// Hands on what waits.
+    fn hand_on<E>(&mut self, each: &mut impl FnMut(Event) -> Result<(), E>) -> Result<(), E> {
+        self.bytes = 0;
+        std::mem::take(&mut self.waiting).into_iter().try_for_each(each)
+    }
+}
+
+/// What lines have in common.
+#[derive(Default)]
+pub(super) struct Reading {
+    /// Ids that events share.
+    ids: HashMap<String, Arc<str>>,
+    /// The marks of instances, by the id of their plugin and their number.
+    marks: BTreeMap<(Arc<str>, u64), String>,
+    /// Lines with a text that looks like bytes.
+    texts_like_bytes: u64,
+}
+
+impl Reading {
+    fn id(&mut self, plugin: String) -> Arc<str> {
+        self.ids.entry(plugin).or_insert_with_key(|plugin| plugin.as_str().into()).clone()
+    }
+
+    /// Takes in the name of an instance: its plugin, and what tells it from others of that.
+    fn name(&mut self, plugin: &Arc<str>, instance: u64, name: &str) -> Result<(), String> {
+        let start = format!("{plugin}{MARK}");
+        let Some(mark) = name.strip_prefix(&start).filter(|mark| !mark.is_empty()) else {
+            let expected =
+                format!("it begins with `{start}`, and what tells the instance from others");
+            return Err(format!("`instance_name` is `{name}`: {expected} follows"));
+        };
+        let key = (plugin.clone(), instance);
+        match self.marks.get(&key) {
+            Some(known) if known != mark => {
+                Err(format!("`instance_name` is `{name}`, and was `{start}{known}` before"))
+            }
+            Some(_) => Ok(()),
+            None if self.marks.len() >= MAX_MARKS => {
+                Err(format!("more than {MAX_MARKS} instances have an `instance_name`"))
+            }
+            None => {
+                self.marks.insert(key, mark.to_owned());
+                Ok(())
+            }
+        }
+    }
+
+    /// Notes if any text in these values looks like bytes.
+    fn look_for_bytes(&mut self, entries: &[(Value, Value)]) {
+        let found = entries.iter().any(|(_, value)| has_text_like_bytes(value));
+        self.texts_like_bytes += u64::from(found);
+    }
+
+    /// The records of plugins of which instances have names.
+    fn plugins(self) -> Vec<PluginRecord> {
+        let mut plugins: Vec<PluginRecord> = Vec::new();
+        for ((id, instance), mark) in self.marks {
+            if plugins.last().is_none_or(|last| *last.id != *id) {
+                plugins.push(PluginRecord::of_id(&id));
+            }
+            if let Some(last) = plugins.last_mut() {
+                let record = InstanceRecord { instance, mark, ..InstanceRecord::default() };
+                last.instances.push(record);
+            }
+        }
+        plugins
+    }
+}
+
+/// The most instances with names.
+const MAX_MARKS: usize = 10_000;
+
+fn has_text_like_bytes(value: &Value) -> bool {
+    match value {
+        Value::Text(text) => bytes_of_text(text).is_some(),
+        Value::Array(items) => items.iter().any(has_text_like_bytes),
+        Value::Map(entries) => entries.iter().any(|(_, value)| has_text_like_bytes(value)),
+        _ => false,
+    }
 }
 
 /// True of a line that is the beginning of a JSON value only.
@@ -126,21 +273,24 @@ fn several_lines(line: &[u8], rest: &mut impl BufRead) -> Option<Foreign> {
     is_value.then(|| several_lines_of(&start))
 }
 
-/// The fields of all events have defaults, so that frames can be written by hand.
+/// The event of a line, and whether it has a time. The fields of all events have defaults, so that frames
+/// can be written by hand.
 pub(super) fn parse(
     line: &[u8],
     position: u64,
-    plugins: &mut HashMap<String, Arc<str>>,
-) -> Result<Event, String> {
+    reading: &mut Reading,
+) -> Result<(Event, bool), String> {
     let document = Document::json(line).map_err(|error| format!("no JSON: {error}"))?;
     let mut fields = Fields::of(document.root())?;
     let sequence = fields.number("sequence", position)?;
-    let at = fields.number("at", position)?;
+    let at = fields.take("at").map(|item| whole("at", item)).transpose()?;
     let instance = fields.number("instance", 0)?;
     let generation = fields.number("generation", 1)?;
     let plugin = fields.text("plugin")?.unwrap_or_else(|| "import".to_owned());
-    // For people; events have the number alone.
-    fields.text("instance_name")?;
+    let plugin = reading.id(plugin);
+    if let Some(instance_name) = fields.text("instance_name")? {
+        reading.name(&plugin, instance, &instance_name)?;
+    }
     let name = fields.text("type")?;
     if name.is_none() && !fields.0.iter().any(|(key, _)| OF_A_FRAME.contains(&key.as_str())) {
         return Err(match fields.0.first() {
@@ -150,12 +300,9 @@ pub(super) fn parse(
     }
     let name = name.unwrap_or_else(|| "frame-in".to_owned());
     let part = match name.as_str() {
-        "frame-in" | "frame-out" => {
-            let frame = frame(&mut fields)?;
-            Part::Frame(frame)
-        }
+        "frame-in" | "frame-out" => Part::Frame(frame(&mut fields, reading)?),
         "host-call" => {
-            let part = Part::HostCall(host_call(&mut fields)?);
+            let part = Part::HostCall(host_call(&mut fields, reading)?);
             fields.0.retain(|(key, _)| !OF_A_HOST_CALL[1..].contains(&key.as_str()));
             part
         }
@@ -166,8 +313,9 @@ pub(super) fn parse(
         Follows::Nothing => Part::Nothing,
         _ => part,
     };
-    let shared = plugins.entry(plugin).or_insert_with_key(|plugin| plugin.as_str().into());
-    Ok(Event { sequence, at, plugin: shared.clone(), instance, generation, what: body.join(part)? })
+    let what = body.join(part)?;
+    let event = Event { sequence, at: at.unwrap_or(position), plugin, instance, generation, what };
+    Ok((event, at.is_some()))
 }
 
 /// A whole number from 0 on, up to a largest one.
@@ -197,7 +345,11 @@ fn whole<N: Whole>(key: &str, item: Item<'_>) -> Result<N, String> {
 fn out_of_range(key: &str, given: &str, largest: u64) -> String {
     let end = given.char_indices().nth(MAX_SHOWN);
     let given = end.map_or_else(|| given.to_owned(), |(end, _)| format!("{}…", &given[..end]));
-    format!("`{key}` is {given}, and must be a whole number from 0 to {largest}")
+    let digits = match given.contains(['.', 'e', 'E']) {
+        true => ", written with digits alone",
+        false => "",
+    };
+    format!("`{key}` is {given}, and must be a whole number from 0 to {largest}{digits}")
 }
 
 /// The fields of a line that nobody took yet.
@@ -379,7 +531,7 @@ fn unknown_field(name: &str) -> String {
     format!("unknown field `{name}`; what a frame carries stands in `payload`")
 }
 
-fn frame(fields: &mut Fields<'_>) -> Result<Frame, String> {
+fn frame(fields: &mut Fields<'_>, reading: &mut Reading) -> Result<Frame, String> {
     let number = fields.0.iter().any(|(key, kind)| key == "kind" && kind.sort() == Sort::Number);
     let kind = if number {
         Kind(fields.number("kind", 0)?)
@@ -389,13 +541,17 @@ fn frame(fields: &mut Fields<'_>) -> Result<Frame, String> {
     let object = fields.take("header");
     let header = match (fields.bytes("header_hex")?, object) {
         (None, None) => Header::empty(),
-        (None, Some(object)) => match to_value(object) {
-            Ok(Value::Map(entries)) => Header::from_entries(entries),
+        (None, Some(object)) => match to_value_of_texts(object) {
+            Ok(Value::Map(entries)) => {
+                reading.look_for_bytes(&entries);
+                Header::from_entries(entries)
+            }
             Ok(_) => return Err("`header` is no object".to_owned()),
             Err(error) => return Err(format!("`header`: {error}")),
         },
         (Some(exact), object) => {
-            let exact = Header::from_cbor(exact).map_err(|error| error.to_string())?;
+            let exact =
+                Header::from_cbor(exact).map_err(|error| format!("`header_hex`: {error}"))?;
             if let Some(object) = object {
                 let json = to_json(&Value::Map(exact.entries()));
                 agree(("header", object), ("header_hex", Some(json)))?;
@@ -455,10 +611,14 @@ fn kind(name: &str) -> Result<Kind, String> {
     }
 }
 
-fn host_call(fields: &mut Fields<'_>) -> Result<glovebox_events::HostCall, String> {
+fn host_call(
+    fields: &mut Fields<'_>,
+    reading: &mut Reading,
+) -> Result<glovebox_events::HostCall, String> {
     let value = match fields.bytes("host_call_hex")? {
         Some(exact) => {
-            let exact = Value::decode(&exact).map_err(|error| error.to_string())?;
+            let exact =
+                Value::decode(&exact).map_err(|error| format!("`host_call_hex`: {error}"))?;
             let json = to_json(&exact);
             for (key, item) in &fields.0 {
                 if key != "call" {
@@ -477,10 +637,13 @@ fn host_call(fields: &mut Fields<'_>) -> Result<glovebox_events::HostCall, Strin
                     "error" => drop(whole::<u32>(key, *item)?),
                     _ => {}
                 }
-                let value = to_value(*item).map_err(|error| format!("`{key}`: {error}"))?;
+                let value =
+                    to_value_of_texts(*item).map_err(|error| format!("`{key}`: {error}"))?;
                 Ok((Value::Text(key.clone()), value))
             });
-            Value::Map(entries.collect::<Result<_, String>>()?)
+            let entries = entries.collect::<Result<Vec<_>, String>>()?;
+            reading.look_for_bytes(&entries);
+            Value::Map(entries)
         }
     };
     host_call_from_value(value)

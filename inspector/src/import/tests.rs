@@ -440,7 +440,7 @@ fn elements_of_a_document_are_payloads_as_they_stand_there() {
 
 #[test]
 fn entries_of_a_har_file_keep_their_times() {
-    /// The values of `startedDateTime` in entries; their times, and how many are not known.
+    /// The values of `startedDateTime` in entries; their times, and how many cannot be read.
     #[track_caller]
     fn check(started: &[&str], times: &[u64], without: u64) {
         let entries = started.iter().map(|time| format!("{{\"startedDateTime\":{time}}}"));
@@ -449,17 +449,32 @@ fn entries_of_a_har_file_keep_their_times() {
             import_bytes(format!("{{\"log\":{{\"entries\":[{entries}]}}}}").as_bytes())
                 .expect("it is a HAR file");
         assert_eq!(events.iter().map(|event| event.at).collect::<Vec<_>>(), times);
-        assert_eq!(report.without_time, without);
+        assert_eq!(report.unread_times, without);
     }
     let noon = 1_704_110_400_000_000_000;
     check(&["\"2024-01-01T12:00:00Z\""], &[noon], 0);
+    // Programs write ISO 8601 in other ways, too.
+    for time in ["12:00:00.000+0000", "14:00:00+02", "12:00:00,000Z", "12:00Z", "07:00:00-0500"] {
+        check(&[&format!("\"2024-01-01T{time}\"")], &[noon], 0);
+    }
+    // The last that an event can have, and what is beyond.
+    let last = 18_446_744_073_709_551_615;
+    check(&["\"2554-07-21T23:34:33.709551615Z\"", "\"2554-07-22T00:00:00Z\""], &[last; 2], 0);
     check(
         &["\"2024-01-01T12:00:00.250Z\"", "\"2024-01-01T14:00:00+02:00\""],
         &[noon + 250_000_000, noon],
         0,
     );
-    check(&["\"2024-01-01T12:00:00Z\"", "\"yesterday\"", "7"], &[noon; 3], 2);
-    check(&["\"1969-01-01T12:00:00Z\"", "\"1970-01-01T00:00:00.000000001Z\""], &[0, 1], 1);
+    check(
+        &["7", "\"2024-01-01T12:00:00Z\"", "\"yesterday\"", "\"2024-01-01T12:00:00\""],
+        &[noon; 4],
+        3,
+    );
+    check(&["\"1969-01-01T12:00:00Z\"", "\"1970-01-01T00:00:00.000000001Z\""], &[0, 1], 0);
+    let text = b"{\"log\":{\"entries\":[{},{\"startedDateTime\":\"soon\"},{\"startedDateTime\":\"1969-01-01T12:00:00Z\"}]}}";
+    let (_, report) = import_bytes(text).expect("a HAR file");
+    assert_eq!((report.without_time, report.unread_times, report.times_moved), (1, 1, 1));
+    assert_eq!(report.first_unread_time.as_deref(), Some("\"soon\""));
     // Elements of a list have no times.
     let (events, report) =
         import_bytes(b"[{\"startedDateTime\":\"2024-01-01T12:00:00Z\"}]").expect("a list");
@@ -604,7 +619,8 @@ fn frames_can_be_written_by_hand() {
 fn every_event_survives_ndjson() {
     for event in crate::sample::events() {
         let mut line = Vec::new();
-        export::write_ndjson(&event, Some("p · 1.0.0"), &mut line).expect("memory takes all");
+        export::write_ndjson(&event, Some(&format!("{} · 1.0.0", event.plugin)), &mut line)
+            .expect("memory takes all");
         let (events, _) = import_bytes(&line).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(events, [event]);
     }
@@ -721,7 +737,8 @@ fn times_that_need_more_than_64_bits_survive_ndjson() {
             ),
         };
         let mut line = Vec::new();
-        export::write_ndjson(&event, Some("p · 1.0.0"), &mut line).expect("memory takes all");
+        export::write_ndjson(&event, Some(&format!("{} · 1.0.0", event.plugin)), &mut line)
+            .expect("memory takes all");
         let text = String::from_utf8_lossy(&line).into_owned();
         assert!(text.contains(&time.to_string()), "{text}");
         let (events, _) = import_bytes(&line).unwrap_or_else(|error| panic!("{text}: {error}"));
@@ -793,7 +810,8 @@ fn floats_of_any_size_survive_ndjson() {
         let event =
             Event { sequence: 0, at: 0, plugin: "p".into(), instance: 0, generation: 1, what };
         let mut line = Vec::new();
-        export::write_ndjson(&event, Some("p · 1.0.0"), &mut line).expect("memory takes all");
+        export::write_ndjson(&event, Some(&format!("{} · 1.0.0", event.plugin)), &mut line)
+            .expect("memory takes all");
         let (events, _) = import_bytes(&line).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(frame_of(&events[0]), &frame, "{float}");
     }
@@ -804,4 +822,168 @@ fn floats_of_any_size_survive_ndjson() {
     check(1e300);
     check(5e-324);
     check(-0.0);
+}
+
+#[test]
+fn keys_of_a_har_file_stand_there_once() {
+    #[track_caller]
+    fn check(text: &str, key: &str) {
+        let error = import_bytes(text.as_bytes()).expect_err(text).to_string();
+        assert!(error.contains(&format!("`{key}` stands there twice")), "{error}");
+    }
+    check(r#"{"log":{"entries":[{"a":1}],"entries":[{"b":1}]}}"#, "entries");
+    check(r#"{"log":{"entries":[]},"log":{"entries":[{"b":1}]}}"#, "log");
+    let twice =
+        r#""startedDateTime":"2024-01-01T12:00:00Z","startedDateTime":"2025-01-01T12:00:00Z""#;
+    check(&format!("{{\"log\":{{\"entries\":[{{{twice}}}]}}}}"), "startedDateTime");
+}
+
+#[test]
+fn every_call_of_a_trace_has_a_number_of_its_own() {
+    /// Each line is a plugin, an instance, a generation, and what happened in which call; expects the
+    /// numbers that calls have then, and how many of them are new.
+    #[track_caller]
+    fn check(lines: &[(&str, u64, u32, &str, u64)], expected: &[u64], renumbered: u64) {
+        let line = |(plugin, instance, generation, what, call): &(&str, u64, u32, &str, u64)| {
+            let event = match *what {
+                "in" => r#""type":"frame-in","payload":"x""#,
+                "out" => r#""type":"frame-out","payload":"x""#,
+                "asked" => r#""type":"host-call","service":"now","permission":"log","result":1"#,
+                _ => {
+                    r#""type":"call-ended","outcome":{"outcome":"completed"},"queue":0,"guest":1,"host":0,"boundary":0,"bytes-in":1,"bytes-out":0,"frames-out":0,"memory":1"#
+                }
+            };
+            format!(
+                r#"{{"plugin":"{plugin}","instance":{instance},"generation":{generation},"call":{call},{event}}}"#
+            )
+        };
+        let text: Vec<_> = lines.iter().map(line).collect();
+        let (events, report) = import_bytes(text.join("\n").as_bytes()).expect("it is NDJSON");
+        let found: Vec<_> = events.iter().filter_map(|event| event.what.call()).collect();
+        let found: Vec<_> = found.into_iter().map(|call| call.0).collect();
+        assert_eq!((found, report.renumbered_calls), (expected.to_vec(), renumbered));
+    }
+    let p = |what, call| ("p", 0, 1, what, call);
+    check(&[p("in", 1), p("asked", 1), p("out", 1), p("end", 1), p("in", 7)], &[1, 1, 1, 1, 7], 0);
+    // Another plugin, instance or generation counts by itself.
+    for other in [("q", 0, 1), ("p", 1, 1), ("p", 0, 2)] {
+        let q = |what, call| (other.0, other.1, other.2, what, call);
+        check(
+            &[p("in", 1), q("in", 1), q("asked", 1), p("end", 1), q("end", 1), q("in", 2)],
+            &[1, 2, 2, 1, 2, 3],
+            2,
+        );
+        // The end alone is a call of its own, too.
+        check(&[p("in", 1), p("end", 1), q("end", 1)], &[1, 1, 2], 1);
+    }
+    // The same key again cannot be the same call.
+    check(
+        &[p("in", 1), p("end", 1), p("in", 1), p("out", 1), p("end", 1), p("in", 1)],
+        &[1, 1, 2, 2, 2, 3],
+        2,
+    );
+    check(&[p("in", 1), p("in", 1), p("end", 1)], &[1, 2, 2], 1);
+}
+
+#[test]
+fn lines_without_a_time_have_that_of_one_beside_them() {
+    #[track_caller]
+    fn check(times: &[Option<u64>], expected: &[u64], without: u64) {
+        let line = |time: &Option<u64>| match time {
+            Some(time) => format!(r#"{{"payload":"a","at":{time}}}"#),
+            None => r#"{"payload":"a"}"#.to_owned(),
+        };
+        let text = times.iter().map(line).collect::<Vec<_>>().join("\n");
+        let (events, report) = import_bytes(text.as_bytes()).expect("it is NDJSON");
+        let found: Vec<_> = events.iter().map(|event| event.at).collect();
+        assert_eq!((found, report.without_time), (expected.to_vec(), without), "{times:?}");
+    }
+    check(&[None, None, None], &[0, 1, 2], 0);
+    check(&[Some(500), None, Some(700), None], &[500, 500, 700, 700], 2);
+    check(&[None, None, Some(500)], &[500, 500, 500], 2);
+}
+
+#[test]
+fn texts_stay_texts_and_bytes_stay_bytes() {
+    #[track_caller]
+    fn check(value: Value, in_hex: bool, warned: u64) {
+        let header = Header::from_entries(vec![(Value::Text("color".into()), value)]);
+        let frame = Frame::new(glovebox_abi::Kind::DATA, header, &b""[..]);
+        let what = What::FrameIn { call: CallId(1), frame: frame.clone() };
+        let event =
+            Event { sequence: 0, at: 0, plugin: "p".into(), instance: 0, generation: 1, what };
+        let mut line = Vec::new();
+        export::write_ndjson(&event, None, &mut line).expect("memory takes all");
+        let text = String::from_utf8_lossy(&line).into_owned();
+        assert_eq!(text.contains("header_hex"), in_hex, "{text}");
+        let (events, report) = import_bytes(&line).expect("it is NDJSON");
+        assert_eq!(frame_of(&events[0]), &frame, "{text}");
+        assert_eq!(report.texts_like_bytes, warned, "{text}");
+    }
+    check(Value::Text("hex:AABBCC".into()), false, 1);
+    check(Value::Text("hex: no digits".into()), false, 0);
+    check(Value::Bytes(vec![0xAA, 0xBB]), true, 0);
+    check(Value::Array(vec![Value::Text("hex:00".into())]), false, 1);
+}
+
+#[test]
+fn names_of_instances_survive_ndjson() {
+    let line = |instance: u64, name: &str| {
+        format!(r#"{{"payload":"a","plugin":"p","instance":{instance},"instance_name":"{name}"}}"#)
+    };
+    let text = [line(0, "p · a.wasm"), line(1, "p · 1.0.0"), line(0, "p · a.wasm")].join("\n");
+    let (_, report) = import_bytes(text.as_bytes()).expect("it is NDJSON");
+    let name = |instance| glovebox_trace::instance_name(&report.plugins, "p", instance);
+    assert_eq!([name(0), name(1)].map(Option::unwrap), ["p · a.wasm", "p · 1.0.0"]);
+    // In the file, too.
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let path = folder.path().join("a.mcap");
+    let mut writer = glovebox_trace::TraceWriter::create(&path, "0.1.0").expect("there is space");
+    for plugin in &report.plugins {
+        writer.describe_plugin(plugin).expect("there is space");
+    }
+    writer.finish().expect("there is space");
+    let plugins = glovebox_trace::read(&path).expect("it is a trace").plugins;
+    assert_eq!(plugins, report.plugins);
+    for (wrong, reason) in [
+        (line(0, "a.wasm"), "begins with `p · `"),
+        ([line(0, "p · a"), line(0, "p · b")].join("\n"), "was `p · a` before"),
+    ] {
+        let error = import_bytes(wrong.as_bytes()).expect_err(&wrong).to_string();
+        assert!(error.contains(reason), "{error}");
+    }
+}
+
+#[test]
+fn the_plugins_of_events_are_named() {
+    let (_, report) = import_bytes(&pcap(DataLink::ETHERNET, &[&udp(b"x")])).expect("a capture");
+    let ids: Vec<_> = report.plugins.iter().map(|plugin| plugin.id.as_str()).collect();
+    assert_eq!(ids, [CAPTURE_PLUGIN]);
+    let loaded = |generation: u32, version: &str| {
+        format!(
+            r#"{{"type":"loaded","plugin":"p","generation":{generation},"version":"{version}","tier":"wasm","binding":"component","digest":"d{generation}","took":1,"cached":false}}"#
+        )
+    };
+    let text = [loaded(1, "1.0.0"), loaded(2, "2.0.0")].join("\n");
+    let (_, report) = import_bytes(text.as_bytes()).expect("it is NDJSON");
+    let [plugin] = &report.plugins[..] else { panic!("{report:?}") };
+    let [instance] = &plugin.instances[..] else { panic!("{plugin:?}") };
+    assert_eq!((&*plugin.version, &*instance.digest), ("2.0.0", "d2"));
+    assert_eq!(instance.binding, Some(glovebox_events::Binding::Component));
+}
+
+#[test]
+fn refusals_name_the_field() {
+    #[track_caller]
+    fn check(line: &str, expected: &str) {
+        let error = import_bytes(line.as_bytes()).expect_err(line).to_string();
+        assert!(error.contains(expected), "{error:?} does not say {expected:?}");
+    }
+    check(r#"{"header_hex":"c101"}"#, "line 1 is no event: `header_hex`: ");
+    check(r#"{"header_hex":"a0000000"}"#, "line 1 is no event: `header_hex`: ");
+    check(r#"{"type":"host-call","host_call_hex":"a1"}"#, "line 1 is no event: `host_call_hex`: ");
+    check(
+        r#"{"payload":"a","at":1e9}"#,
+        "`at` is 1e9, and must be a whole number from 0 to 18446744073709551615, written with digits",
+    );
 }

@@ -10,8 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use glovebox_abi::Header;
-use glovebox_events::{CallId, Direction, Event, What};
-use glovebox_trace::{Statuses, TraceError, TraceReader};
+use glovebox_events::{CallId, CallKey, Direction, Event, What};
+use glovebox_trace::{Statuses, TraceError, TraceReader, refuse_placeholder};
 use roaring::RoaringTreemap;
 
 use super::cause::Emits;
@@ -150,7 +150,7 @@ struct Scan {
     plugins: BTreeSet<Arc<str>>,
     starts: Option<(u64, Option<u64>)>,
     /// If there is a filter.
-    ends: Option<HashMap<CallId, End>>,
+    ends: Option<HashMap<CallKey, End>>,
 }
 
 impl Scan {
@@ -165,16 +165,16 @@ impl Scan {
                     self.plugins.insert(event.plugin.clone());
                 }
             }
-            What::CallEnded { call, outcome, timing, .. } => {
-                if let Some(ends) = &mut self.ends {
-                    let end = ends.entry(*call).or_default();
+            What::CallEnded { outcome, timing, .. } => {
+                if let (Some(ends), Some(key)) = (&mut self.ends, event.call_key()) {
+                    let end = ends.entry(key).or_default();
                     end.status = Some(Statuses::of(Some(outcome), Statuses::NONE));
                     end.latency = Some(timing.latency());
                 }
             }
-            What::HostCall { call: Some(call), host_call } => {
-                if let Some(ends) = &mut self.ends {
-                    let beside = &mut ends.entry(*call).or_default().beside;
+            What::HostCall { host_call, .. } => {
+                if let (Some(ends), Some(key)) = (&mut self.ends, event.call_key()) {
+                    let beside = &mut ends.entry(key).or_default().beside;
                     *beside = beside.with(Statuses::of_host_call(host_call));
                 }
             }
@@ -189,7 +189,7 @@ impl TraceInputs {
     ///
     /// # Errors
     ///
-    /// If any of the trace cannot be read or is damaged.
+    /// If any of the trace cannot be read or is damaged, or if its frames gave way in a failure bundle.
     pub fn read(
         path: &Path,
         filter: Option<&Filter>,
@@ -198,6 +198,7 @@ impl TraceInputs {
         let mut scan = Scan { ends: filter.map(|_| HashMap::new()), ..Scan::default() };
         for event in TraceReader::open(path)? {
             let event = event?;
+            refuse_placeholder(&event, path)?;
             each(&event);
             scan.add(&event);
         }
@@ -213,7 +214,9 @@ impl TraceInputs {
         if let (Some(filter), Some(ends)) = (filter, ends) {
             let first_input = inputs.first_input();
             inputs.keep(&mut |_, input, (instance, generation)| {
-                let end = ends.get(&input.call).copied().unwrap_or_default();
+                let (plugin, call) = (input.plugin.clone(), input.call);
+                let key = CallKey { plugin, instance, generation, call };
+                let end = ends.get(&key).copied().unwrap_or_default();
                 let status = end.status.unwrap_or_else(|| Statuses::of(None, Statuses::NONE));
                 filter.matches(&Subject {
                     plugin: &input.plugin,
@@ -452,6 +455,71 @@ mod tests {
             let whole = TraceInputs::read(&inputs.path, None, &mut |_| {})?.hold()?;
             Ok(plan.starting_at(&whole, 300))
         });
+    }
+
+    #[test]
+    fn inputs_of_plugins_that_count_alike_are_told_apart() {
+        use glovebox_abi::Frame;
+        use glovebox_events::{Outcome, Timing};
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let path = folder.path().join("run.mcap");
+        let mut writer = TraceWriter::create(&path, "0.1.0").expect("the folder is empty");
+        let call = CallId(1);
+        let ended = |outcome| What::CallEnded {
+            call,
+            outcome,
+            timing: Timing::default(),
+            bytes_in: 0,
+            bytes_out: 0,
+            frames_out: 0,
+            memory: None,
+        };
+        let begun = || What::FrameIn { call, frame: Frame::data("x") };
+        let all = [
+            ("p", begun()),
+            ("q", begun()),
+            ("p", ended(Outcome::Completed)),
+            ("q", ended(Outcome::Failed { code: 1, message: "bad".to_owned() })),
+        ];
+        let events: Vec<Event> = (0..)
+            .zip(all)
+            .map(|(at, (plugin, what))| Event {
+                sequence: at,
+                at,
+                plugin: plugin.into(),
+                instance: 0,
+                generation: 1,
+                what,
+            })
+            .collect();
+        events.iter().for_each(|event| writer.write(event).expect("there is space"));
+        writer.finish().expect("there is space");
+        let check = |filter: &str, expected: &str| {
+            let filter = Filter::parse(filter).expect("it is one");
+            let inputs = TraceInputs::read(&path, Some(&filter), &mut |_| {}).expect("a trace");
+            let plan = ReplayPlan::from_events(events.iter().cloned(), Some(&filter));
+            assert_eq!(inputs.hold().expect("a trace"), plan);
+            let found: Vec<_> = plan.inputs.iter().map(|input| &*input.plugin).collect();
+            assert_eq!(found, [expected]);
+        };
+        check("status:error", "q");
+        check("status:ok", "p");
+    }
+
+    #[test]
+    fn placeholders_are_not_sent() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let path = folder.path().join("bundle.mcap");
+        let mut writer = TraceWriter::create(&path, "0.1.0").expect("the folder is empty");
+        for mut event in MadeUpRun::inputs("echo", 3, 5) {
+            if let What::FrameIn { frame, .. } = &mut event.what {
+                *frame = glovebox_trace::placeholder(frame);
+            }
+            writer.write(&event).expect("there is space");
+        }
+        writer.finish().expect("there is space");
+        let refused = TraceInputs::read(&path, None, &mut |_| {}).map(drop);
+        assert!(matches!(refused, Err(TraceError::Redacted { .. })), "{refused:?}");
     }
 
     #[test]

@@ -39,7 +39,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use glovebox_abi::Frame;
-use glovebox_events::{CallId, Direction, Event, Outcome, What};
+use glovebox_events::{CallId, CallKey, Direction, Event, Outcome, What};
 use glovebox_trace::Statuses;
 
 pub use answers::{Answer, Divergence, Divergences, Missing, TraceAnswers};
@@ -99,12 +99,13 @@ impl ReplayPlan {
     ) -> ReplayPlan {
         let mut inputs: Vec<Recorded> = Vec::new();
         let mut emits = Emits::default();
-        let mut ends: HashMap<CallId, End> = HashMap::new();
+        let mut ends: HashMap<CallKey, End> = HashMap::new();
         // Replays count from the first input, filters from the first event.
         let (mut start, mut first_event) = (None, None);
         for event in events {
             first_event.get_or_insert(event.at);
             emits.add(&event, inputs.len());
+            let key = filter.and_then(|_| event.call_key());
             match event.what {
                 What::FrameIn { call, frame } => {
                     let start = *start.get_or_insert(event.at);
@@ -118,14 +119,18 @@ impl ReplayPlan {
                     let (instance, generation) = (event.instance, event.generation);
                     inputs.push(Recorded { input, instance, generation });
                 }
-                What::CallEnded { call, outcome, timing, .. } if filter.is_some() => {
-                    let end = ends.entry(call).or_default();
-                    end.outcome = Some(outcome);
-                    end.latency = Some(timing.latency());
+                What::CallEnded { outcome, timing, .. } => {
+                    if let Some(key) = key {
+                        let end = ends.entry(key).or_default();
+                        end.outcome = Some(outcome);
+                        end.latency = Some(timing.latency());
+                    }
                 }
-                What::HostCall { call: Some(call), host_call } if filter.is_some() => {
-                    let beside = &mut ends.entry(call).or_default().beside;
-                    *beside = beside.with(Statuses::of_host_call(&host_call));
+                What::HostCall { host_call, .. } => {
+                    if let Some(key) = key {
+                        let beside = &mut ends.entry(key).or_default().beside;
+                        *beside = beside.with(Statuses::of_host_call(&host_call));
+                    }
                 }
                 _ => {}
             }
@@ -139,14 +144,17 @@ impl ReplayPlan {
         let found = inputs.len();
         let none = End::default();
         let wanted = |Recorded { input, instance, generation }: &Recorded| {
-            let end = ends.get(&input.call).unwrap_or(&none);
             filter.is_none_or(|filter| {
+                let (plugin, call) = (input.plugin.clone(), input.call);
+                let (instance, generation) = (*instance, *generation);
+                let key = CallKey { plugin, instance, generation, call };
+                let end = ends.get(&key).unwrap_or(&none);
                 filter.matches(&Subject {
                     plugin: &input.plugin,
                     direction: Direction::In,
                     call: input.call,
-                    instance: *instance,
-                    generation: *generation,
+                    instance,
+                    generation,
                     time: first_input.saturating_add(input.offset),
                     status: Statuses::of(end.outcome.as_ref(), end.beside),
                     latency: end.latency,

@@ -67,10 +67,15 @@ impl Import {
                 return Err(problem.after(format!("Read {}", count(events, "event"))));
             }
         };
-        let writer = match writer {
+        let mut writer = match writer {
             Some(writer) => writer,
             None => observe::create(to)?,
         };
+        if let Err(error) = imported.plugins.iter().try_for_each(|one| writer.describe_plugin(one))
+        {
+            let _ = writer.discard();
+            return Err(Problem::Record(error));
+        }
         let recorded = observe::finish(writer)?;
         let mut sentence = format!(
             "Imported {} of a {} file into {}",
@@ -103,12 +108,31 @@ impl Import {
         }
         if imported.without_time > 0 {
             let frames = count(imported.without_time, "frame");
-            sentence
-                .push_str(&format!("; {frames} without a time, which have that of the one before"));
+            sentence.push_str(&format!(
+                "; {frames} without a time, with that of the one before, or of the first"
+            ));
+        }
+        if let Some(first) = &imported.first_unread_time {
+            let times = count(imported.unread_times, "time");
+            sentence.push_str(&format!(
+                "; {times} that could not be read, the first {first}: their frames have that of the one \
+                 before, or of the first"
+            ));
         }
         if imported.times_moved > 0 {
-            let packets = count(imported.times_moved, "packet");
-            sentence.push_str(&format!("; {packets} outside 1970 to 2554 moved there"));
+            let times = count(imported.times_moved, "time");
+            sentence.push_str(&format!("; {times} outside 1970 to 2554 moved there"));
+        }
+        if imported.renumbered_calls > 0 {
+            let calls = count(imported.renumbered_calls, "call");
+            sentence
+                .push_str(&format!("; {calls} with new numbers, because other calls had theirs"));
+        }
+        if imported.texts_like_bytes > 0 {
+            let lines = count(imported.texts_like_bytes, "line");
+            sentence.push_str(&format!(
+                "; a text that begins with `hex:` stays a text in {lines}: bytes go into `header_hex`"
+            ));
         }
         // The last sentence names the signal anyway.
         if let Some(reason) = imported.cut_short.as_ref().filter(|reason| *reason != ENDED) {
@@ -129,6 +153,10 @@ impl Import {
             "unknown_version": imported.unknown_version,
             "wrong_lengths": imported.wrong_lengths,
             "without_time": imported.without_time,
+            "unread_times": imported.unread_times,
+            "first_unread_time": imported.first_unread_time,
+            "renumbered_calls": imported.renumbered_calls,
+            "texts_like_bytes": imported.texts_like_bytes,
         });
         let exit = match imported.is_incomplete() {
             false => Exit::Good,

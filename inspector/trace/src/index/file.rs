@@ -21,7 +21,7 @@ use super::{TraceError, TraceIndex, seal};
 use crate::storage;
 
 /// Changes with everything that changes the bytes.
-const MAGIC: &[u8; 8] = b"GBINDEX9";
+const MAGIC: &[u8; 8] = b"GBINDEXA";
 /// The mark of a file that vouches for the index in a trace; changes with the bytes, too.
 const VOUCHES: &[u8; 8] = b"GBINDEXV";
 /// The beginning of every index, of whatever version.
