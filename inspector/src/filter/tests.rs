@@ -8,6 +8,34 @@ use glovebox_trace::Statuses;
 use super::*;
 
 #[test]
+fn numbers_without_digits_are_found() {
+    #[track_caller]
+    fn check(number: f64, filter: &str, expected: bool) {
+        use glovebox_abi::cbor::Value;
+        let header = vec![(Value::Text("a".into()), Value::Float(number))];
+        let header = glovebox_abi::Header::from_entries(header);
+        let frame = glovebox_abi::Frame::new(Kind::DATA, header, Vec::new());
+        let parsed = Filter::parse(filter).expect(filter);
+        assert_eq!(parsed.matches(&Subject::of_frame(&frame)), expected, "{number} {filter}");
+        assert_eq!(Filter::parse(&parsed.to_string()), Ok(parsed), "{filter}");
+    }
+    let (nan, infinity) = (f64::NAN, f64::INFINITY);
+    check(nan, "header.a=NaN", true);
+    check(nan, "header.a=\"NaN\"", true);
+    check(nan, "header.a in {1, NaN}", true);
+    check(nan, "header.a>1", false);
+    check(nan, "header.a=inf", false);
+    check(infinity, "header.a=inf", true);
+    check(infinity, "header.a=Infinity", true);
+    check(infinity, "header.a=-inf", false);
+    check(infinity, "header.a>1e300", true);
+    check(infinity, "header.a=1e400", false);
+    check(-infinity, "header.a=-Infinity", true);
+    check(1.0, "header.a<inf", true);
+    check(1.0, "header.a=NaN", false);
+}
+
+#[test]
 fn filters_match() {
     let failed = Outcome::TimedOut { deadline: Duration::from_millis(20), made_up: false };
     let user = Value::Map(vec![(Value::Text("id".into()), Value::Integer(42))]);

@@ -33,6 +33,13 @@ pub(super) enum Number<'a> {
 impl Number<'_> {
     /// `None` if one of them is no number after all.
     fn compare(self, other: Number<'_>) -> Option<Ordering> {
+        // To look for it is the only thing to do with what is no number; it stands before and after none.
+        if let (Number::Float(left), Number::Float(right)) = (self, other)
+            && left.is_nan()
+            && right.is_nan()
+        {
+            return Some(Ordering::Equal);
+        }
         if let (Some(left), Some(right)) = (self.as_integer(), other.as_integer()) {
             return Some(left.cmp(&right));
         }
@@ -45,8 +52,10 @@ impl Number<'_> {
         self.with_digits(|left| {
             other.with_digits(|right| match (Decimal::parse(left), Decimal::parse(right)) {
                 (Some(left), Some(right)) => left.compare(right),
-                // Both are infinite.
-                _ => floats,
+                // Both are infinite, or one only rounds to that.
+                (None, None) => floats,
+                (Some(_), None) => 0.0_f64.total_cmp(&other.nearest()),
+                (None, Some(_)) => self.nearest().total_cmp(&0.0),
             })
         })
         .into()
@@ -104,6 +113,10 @@ enum Meaning {
     Integer(i128),
     /// The one that is written there.
     Itself,
+    /// Those that no digits write.
+    NotANumber,
+    Infinity,
+    MinusInfinity,
 }
 
 impl Literal {
@@ -111,7 +124,7 @@ impl Literal {
         let text = text.into();
         let number = read_number(&text);
         Literal {
-            orders_texts: quoted || number.is_none(),
+            orders_texts: quoted || !matches!(number, Some(Meaning::Integer(_) | Meaning::Itself)),
             number,
             bytes: text.strip_prefix(hex::PREFIX).and_then(|digits| hex::decode(digits).ok()),
             text,
@@ -122,12 +135,15 @@ impl Literal {
         Some(match self.number? {
             Meaning::Integer(number) => Number::Integer(number),
             Meaning::Itself => Number::Written(&self.text),
+            Meaning::NotANumber => Number::Float(f64::NAN),
+            Meaning::Infinity => Number::Float(f64::INFINITY),
+            Meaning::MinusInfinity => Number::Float(f64::NEG_INFINITY),
         })
     }
 
     /// True if it means something else without its quotes.
     pub(super) fn needs_quotes(&self) -> bool {
-        self.orders_texts && self.number.is_some()
+        self.orders_texts && matches!(self.number, Some(Meaning::Integer(_) | Meaning::Itself))
     }
 
     /// True if a value stands to this one in the order. Only numbers stand before or after a number,
@@ -160,8 +176,15 @@ impl Literal {
     }
 }
 
-/// Digits, perhaps with a fraction, an exponent, or a unit of sizes.
+/// Digits, perhaps with a fraction, an exponent, or a unit of sizes; or the numbers of CBOR that no digits
+/// write, by the names that they are shown and exported with.
 fn read_number(text: &str) -> Option<Meaning> {
+    match text {
+        "NaN" => return Some(Meaning::NotANumber),
+        "inf" | "Infinity" => return Some(Meaning::Infinity),
+        "-inf" | "-Infinity" => return Some(Meaning::MinusInfinity),
+        _ => {}
+    }
     let first = text.strip_prefix('-').unwrap_or(text).bytes().next()?;
     if !first.is_ascii_digit() && first != b'.' {
         return None;
@@ -235,7 +258,12 @@ impl ValueTest {
         for literal in literals {
             match literal.number {
                 // `1e3` is 1000, and maps are compared as their JSON.
-                Some(Meaning::Itself) => return None,
+                Some(
+                    Meaning::Itself
+                    | Meaning::NotANumber
+                    | Meaning::Infinity
+                    | Meaning::MinusInfinity,
+                ) => return None,
                 None if literal.text.starts_with('{') => return None,
                 Some(Meaning::Integer(number)) => wanted.push(HeaderValue::Integer(number)),
                 None => {}
