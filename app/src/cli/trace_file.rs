@@ -4,7 +4,7 @@ use std::path::Path;
 
 use glovebox_events::Event;
 use glovebox_inspector::diff::Run;
-use glovebox_trace::{TraceError, TraceReader};
+use glovebox_trace::{TraceError, TraceReader, refuse_placeholder};
 
 use super::error::Problem;
 use crate::ending::ending_with;
@@ -19,7 +19,7 @@ pub(super) fn read_run(path: &Path) -> Result<Run, Problem> {
 ///
 /// # Errors
 ///
-/// If any of it is damaged.
+/// If any of it is damaged, or if its frames gave way in a failure bundle.
 pub(super) fn read<T>(
     path: &Path,
     make: impl FnOnce(&mut dyn Iterator<Item = Event>) -> T,
@@ -27,8 +27,13 @@ pub(super) fn read<T>(
     let reader = TraceReader::open(path).map_err(Problem::Trace)?;
     let mut damage = None;
     let mut events = ending_with(reader, TraceError::Cancelled { path: path.to_owned() });
-    let mut events =
-        events.by_ref().map_while(|event| event.map_err(|error| damage = Some(error)).ok());
+    let mut events = events.by_ref().map_while(|event| {
+        let whole = event.and_then(|event| {
+            refuse_placeholder(&event, path)?;
+            Ok(event)
+        });
+        whole.map_err(|error| damage = Some(error)).ok()
+    });
     let made = make(&mut events);
     drop(events);
     match damage {

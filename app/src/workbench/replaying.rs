@@ -95,7 +95,7 @@ impl Calls {
 
 impl ReplayWork {
     pub(super) fn run(self, state: &JobState, control: &ReplayControl) -> anyhow::Result<Replayed> {
-        let mut events = self.origin.events()?;
+        let mut events = self.origin.whole_events()?;
         let trace = SourceTrace::of_events(&self.trace_name, &events);
         let request = &self.request;
         let start = request.from.map(|call| start_at(&self.origin, &events, call)).transpose()?;

@@ -11,7 +11,7 @@ use glovebox_files::{Output, is_replaceable};
 use glovebox_inspector::store::{self, Kept, Store, StoreLimits};
 use glovebox_trace::{
     GapCause, ParentRecord, PluginRecord, Problem, Replacing, TraceError, TraceIndex, TraceOutline,
-    TraceReader, TraceWriter,
+    TraceReader, TraceWriter, refuse_placeholder,
 };
 
 use super::figures::Figures;
@@ -166,6 +166,7 @@ impl Opened {
         let mut opened = Opened::of_events(name, Arc::new(held.events), |events| {
             Origin::Imported(path.to_owned(), events)
         });
+        opened.plugins = report.plugins;
         opened.damage.extend(report.damaged.first);
         opened.damage.extend(report.cut_short);
         Ok(opened)
@@ -239,6 +240,15 @@ impl Origin {
                 Ok(held.events)
             }
         }
+    }
+
+    /// The same, to be sent or compared.
+    pub(super) fn whole_events(&self) -> anyhow::Result<Vec<Event>> {
+        let events = self.events()?;
+        if let Origin::File(path) | Origin::Imported(path, _) = self {
+            events.iter().try_for_each(|event| refuse_placeholder(event, path))?;
+        }
+        Ok(events)
     }
 
     /// Writes the trace to a file of its own. It lacks so many events for want of memory, unless it is a

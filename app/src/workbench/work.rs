@@ -355,7 +355,7 @@ pub(super) fn compare(
     options: &DiffOptions,
 ) -> Finished {
     let run = |(name, origin): (String, Origin)| -> anyhow::Result<(Run, SourceTrace)> {
-        let events = origin.events()?;
+        let events = origin.whole_events()?;
         let trace = SourceTrace::of_events(&name, &events);
         Ok((Run::from_events(name, events), trace))
     };
@@ -369,7 +369,7 @@ pub(super) fn compare(
 }
 
 pub(super) fn compare_with_baseline(accepted: &Accepted, name: String, run: &Origin) -> Finished {
-    let compared = run.events().and_then(|events| {
+    let compared = run.whole_events().and_then(|events| {
         let trace = SourceTrace::of_events(&name, &events);
         let run = Run::from_events(name, events);
         refuse_inputs_only(accepted.run(), &run)?;

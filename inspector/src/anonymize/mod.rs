@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use glovebox_trace::{Destination, Gaps, TraceError, TraceReader, TraceWriter};
+use glovebox_trace::{Attachment, Destination, Gaps, TraceError, TraceReader, TraceWriter};
 use serde::Serialize;
 
 mod form;
@@ -53,6 +53,8 @@ pub struct AnonymizeReport {
     /// Snapshots that are not in the new trace: nobody but the plugin can read its state, so nothing
     /// can be taken out of it.
     pub snapshots_left_out: u64,
+    /// Files that others attached and that are no text, so that they are not in the new trace.
+    pub attachments_left_out: u64,
     /// Events that the recorder could not keep; the new trace says so, too.
     pub lost_events: u64,
     /// Bytes that could not be read.
@@ -82,7 +84,8 @@ pub struct AnonymizeReport {
 /// in bytes also in UTF-16, where `redacted` is UTF-16 too. Names of plugins and services, and
 /// manifests, are searched for patterns. Data that is compressed, encrypted or in another encoding is
 /// not decoded; an event whose payload is such data is counted as unsearched. The sizes and digests that events report stay as they were.
-/// Snapshots of states are left out.
+/// Snapshots of states are left out. Files that others attached are searched as any text is, and frames among
+/// them as those of events are; what is neither is left out.
 ///
 /// # Errors
 ///
@@ -96,6 +99,7 @@ pub fn anonymize(
     cancel: &AtomicBool,
 ) -> Result<AnonymizeReport, TraceError> {
     let mut reader = TraceReader::open(&path)?;
+    reader.keep_attachments();
     let mut writer = TraceWriter::create(out, reader.app_version())?;
     let mut report = AnonymizeReport::default();
     let copied = copy(&mut reader, redaction, &mut writer, &mut report, progress, cancel);
@@ -125,6 +129,7 @@ fn copy(
             return Err(TraceError::Cancelled { path: writer.partial().to_owned() });
         }
         gaps.pass_on(reader, writer)?;
+        attach(reader, redaction, writer, report)?;
         match event {
             Ok(mut event) => {
                 let done = redaction.event(&mut event);
@@ -145,9 +150,26 @@ fn copy(
         progress(TraceReader::position(reader), reader.size());
     }
     gaps.pass_on(reader, writer)?;
+    attach(reader, redaction, writer, report)?;
     report.lost_events = reader.lost_events();
     for plugin in reader.plugins() {
         writer.describe_plugin(&redaction.record(plugin))?;
+    }
+    Ok(())
+}
+
+/// Hands on the attached files that the reader came upon since the last time.
+fn attach(
+    reader: &mut TraceReader,
+    redaction: &mut Redaction,
+    writer: &mut TraceWriter,
+    report: &mut AnonymizeReport,
+) -> Result<(), TraceError> {
+    for Attachment { name, media_type, data } in reader.take_attachments() {
+        match redaction.attachment(&data) {
+            Some(data) => writer.attach(&redaction.name(&name), &media_type, &data)?,
+            None => report.attachments_left_out += 1,
+        }
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use glovebox_abi::cbor::Value;
 use glovebox_abi::{Frame, Header};
 use glovebox_events::{Event, HostCall, Outcome, What};
@@ -175,7 +176,12 @@ impl Redaction {
         self.patterns.text(&mut record.id);
         self.patterns.text(&mut record.version);
         for instance in &mut record.instances {
-            for text in [&mut instance.version, &mut instance.file, &mut instance.folder] {
+            for text in [
+                &mut instance.version,
+                &mut instance.file,
+                &mut instance.folder,
+                &mut instance.mark,
+            ] {
                 self.patterns.text(text);
             }
         }
@@ -183,6 +189,25 @@ impl Redaction {
             self.patterns.manifest(manifest);
         }
         record
+    }
+
+    /// The name of an attached file, redacted.
+    pub(super) fn name(&mut self, name: &str) -> String {
+        let mut name = name.to_owned();
+        self.patterns.text(&mut name);
+        name
+    }
+
+    /// The content of an attached file, redacted; `None` if it is neither a text nor a frame.
+    pub(super) fn attachment(&mut self, data: &[u8]) -> Option<Vec<u8>> {
+        // A frame begins with bytes that no text has, and may be UTF-8 all the same.
+        if let Ok(mut frame) = Frame::decode(&Bytes::copy_from_slice(data)) {
+            let done = self.frame(&mut frame);
+            return (!done.unsearched).then(|| frame.to_bytes().to_vec());
+        }
+        let mut text = String::from_utf8(data.to_vec()).ok()?;
+        self.patterns.text(&mut text);
+        Some(text.into_bytes())
     }
 
     fn plugin(&mut self, id: &mut Arc<str>) -> bool {

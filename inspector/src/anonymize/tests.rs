@@ -51,3 +51,25 @@ fn nothing_that_was_taken_out_is_left() {
     assert!(redaction.add_path("body.x").is_err());
     assert!(redaction.add_pattern("(").is_err());
 }
+
+#[test]
+fn attached_files_are_searched_too() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let (path, out) = (folder.path().join("a.mcap"), folder.path().join("b.mcap"));
+    let mut writer = TraceWriter::create(&path, "0.1.0").expect("the folder is empty");
+    let frame = glovebox_abi::Frame::data("to ada@example.org").to_bytes();
+    let json = br#"{"cause":"no such user ada@example.org","at":1}"#;
+    for (name, data) in [("a.json", &json[..]), ("frame", &frame[..]), ("image", &[0xFF, 0, 1])] {
+        writer.attach(name, "", data).expect("there is space");
+    }
+    writer.finish().expect("there is space");
+    let mut redaction = Redaction::default();
+    redaction.add_pattern(r"[\w.]+@[\w.]+").expect("it is a pattern");
+    let report = anonymize(&path, &mut redaction, &out, &mut |_, _| {}, &NEVER).expect("space");
+    assert_eq!(report.attachments_left_out, 1);
+    let left = glovebox_trace::attachments(&out).expect("it is a trace");
+    let frame = glovebox_abi::Frame::data("to redacted").to_bytes();
+    let left: Vec<_> = left.iter().map(|one| (&*one.name, &one.data[..])).collect();
+    let json = br#"{"cause":"no such user redacted","at":1}"#;
+    assert_eq!(left, [("a.json", &json[..]), ("frame", &frame[..])]);
+}

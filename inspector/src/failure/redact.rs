@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use glovebox_abi::cbor::Value;
-use glovebox_abi::{Frame, Header};
 use glovebox_events::{Event, HostCall, MADE_UP, Outcome, What};
+use glovebox_trace::placeholder;
 
 use super::{FailureReport, Kept, StackFrame};
 
@@ -18,11 +18,14 @@ const LOG: &str = "log";
 pub fn redact(event: &Event, kept: Kept) -> Event {
     let what = match &event.what {
         What::FrameIn { call, frame } if !kept.payloads => {
-            What::FrameIn { call: *call, frame: frame_of(frame) }
+            What::FrameIn { call: *call, frame: placeholder(frame) }
         }
-        What::FrameOut { call, index, emitted, frame } if !kept.payloads => {
-            What::FrameOut { call: *call, index: *index, emitted: *emitted, frame: frame_of(frame) }
-        }
+        What::FrameOut { call, index, emitted, frame } if !kept.payloads => What::FrameOut {
+            call: *call,
+            index: *index,
+            emitted: *emitted,
+            frame: placeholder(frame),
+        },
         What::HostCall { call, host_call } if !keeps(kept, host_call) => What::HostCall {
             call: *call,
             host_call: HostCall {
@@ -88,8 +91,9 @@ fn outcome_of(outcome: Outcome) -> Outcome {
 }
 
 /// The report without words, and without the folders of the machine that it was written on.
-pub(super) fn wordless_report(report: FailureReport) -> FailureReport {
-    let mut report = FailureReport { cause: named(&report.cause), ..report };
+pub(super) fn wordless_report(report: FailureReport, outcome: Option<&Outcome>) -> FailureReport {
+    let cause = outcome.map_or_else(|| named(&report.cause), cause_of);
+    let mut report = FailureReport { cause, ..report };
     for permission in &mut report.permissions {
         permission.within = words(&permission.within);
         permission.rule = words(&permission.rule);
@@ -118,6 +122,11 @@ fn named(cause: &str) -> String {
     }
 }
 
+/// The outcome in words, with what is left of them; its numbers and codes stay.
+fn cause_of(outcome: &Outcome) -> String {
+    outcome_of(outcome.clone()).to_string()
+}
+
 /// The name of a file without its folders.
 fn name_of(path: &str) -> String {
     Path::new(path).file_name().map_or_else(String::new, |it| it.to_string_lossy().into_owned())
@@ -136,19 +145,7 @@ pub(super) fn gone(bytes: &[u8]) -> String {
     }
 }
 
-/// The frame with its kind alone; its header says what is not there.
-fn frame_of(frame: &Frame) -> Frame {
-    let header = frame.header.as_bytes();
-    let header = Header::build()
-        .text("redacted", "the header and the payload are not in this file")
-        .integer("header-bytes", header.len() as i128)
-        .text("header-blake3", digest(header))
-        .integer("payload-bytes", frame.payload.len() as i128)
-        .text("payload-blake3", digest(&frame.payload));
-    Frame::new(frame.kind, header.finish(), Vec::new())
-}
-
-/// The same of a value inside of a host call; its shape and its numbers stay.
+/// A value inside of a host call without what was said; its shape and its numbers stay.
 fn value_of(value: &Value) -> Value {
     match value {
         Value::Text(text) => Value::Text(words(text)),
@@ -279,7 +276,7 @@ mod tests {
             }),
             ..FailureReport::default()
         };
-        let json = serde_json::to_string(&wordless_report(report)).unwrap();
+        let json = serde_json::to_string(&wordless_report(report, None)).unwrap();
         assert!(!json.contains("ada") && !json.contains("secret"), "{json}");
         for stays in ["crashed: redacted: 16 bytes", "lib.so", "main.rs:5", "landlock"] {
             assert!(json.contains(stays), "{json} lacks {stays:?}");

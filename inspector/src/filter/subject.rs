@@ -1,9 +1,9 @@
 use std::time::Duration;
 
-use glovebox_abi::{FRAME_PREFIX_LEN, Frame, Kind};
+use glovebox_abi::{Frame, Kind};
 use glovebox_events::{CallId, Direction};
 
-use glovebox_trace::Statuses;
+use glovebox_trace::{Statuses, recorded_len_of};
 
 /// The subject of a filter: one frame and the call it belongs to.
 ///
@@ -63,9 +63,9 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Bytes of the encoded frame.
+    /// Bytes of the encoded frame, as it was recorded.
     pub fn size(&self) -> u64 {
-        (FRAME_PREFIX_LEN + self.header.len() + self.payload.len()) as u64
+        recorded_len_of(self.header, self.payload.len()) as u64
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use glovebox_events::{CallId, Event, HostCall, MADE_UP, NoteKind, Phase, What};
-use glovebox_trace::PluginRecord;
+use glovebox_trace::{PluginRecord, recorded_len};
 
 use super::record::{
     AskedHostCall, CallEnd, CallRecord, Load, Owner, PluginFacts, Record, Segment, SegmentKey, Spot,
@@ -130,7 +130,7 @@ impl RecordBuilder {
                         at: event.at,
                         kind: frame.kind,
                         input_hash: hash_of(frame),
-                        bytes_in: frame.encoded_len() as u64,
+                        bytes_in: recorded_len(frame) as u64,
                         output_hash: 0,
                         bytes_out: 0,
                         frames_out: 0,
@@ -148,7 +148,7 @@ impl RecordBuilder {
             What::FrameOut { call, index, frame, .. } => {
                 let Some(call) = self.call(*call) else { return };
                 call.output_hash = hash_of(&(call.output_hash, frame));
-                call.bytes_out += frame.encoded_len() as u64;
+                call.bytes_out += recorded_len(frame) as u64;
                 call.frames_out += 1;
                 call.first_output.get_or_insert(event.sequence);
                 if *index != call.next_index {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use glovebox_events::latency::{Latencies, LatencySummary};
 use glovebox_events::{Event, Phase, Timing, What};
+use glovebox_trace::recorded_len;
 
 use super::{GenerationMetrics, PermissionUses, Split};
 
@@ -34,11 +35,11 @@ impl Generation {
             What::FrameIn { frame, .. } => {
                 self.range.get_or_insert((event.at, event.at));
                 self.frames_in += 1;
-                self.bytes_in += frame.encoded_len() as u64;
+                self.bytes_in += recorded_len(frame) as u64;
             }
             What::FrameOut { frame, .. } => {
                 self.frames_out += 1;
-                self.bytes_out += frame.encoded_len() as u64;
+                self.bytes_out += recorded_len(frame) as u64;
             }
             What::CallEnded { outcome, timing, memory, .. } => {
                 self.calls += 1;

@@ -88,7 +88,7 @@ impl Row {
 
     /// Bytes of the encoded frame.
     pub fn size(&self) -> u64 {
-        self.frame.encoded_len() as u64
+        glovebox_trace::recorded_len(&self.frame) as u64
     }
 
     /// The subject for a filter.

@@ -23,9 +23,9 @@ use crate::ending::flag;
 /// in host calls, messages, names and manifests too. A match over several of these counts only where none of
 /// them has one by itself, but it goes on from a key to its value. All that it covers is replaced: texts and
 /// keys by `redacted`, numbers by 0, and the whole stays valid. Keys stay distinct: redacted-2. It is also
-/// found in UTF-16, in base64 of text, and behind escapes of JSON, %40 and &#64;. Everything else stays byte
-/// for byte. Snapshots of states are left out, because only
-/// their plugin can read them. The exit code is 1 if a path or pattern was never found, if a path could not be
+/// found in UTF-16, in base64 of text, and behind escapes of JSON, %40 and &#64;. Attached files, such as the
+/// report of a failure bundle, are searched, too. Everything else stays byte for byte. Snapshots of states are
+/// left out, because only their plugin can read them, and attached files that are no text. The exit code is 1 if a path or pattern was never found, if a path could not be
 /// followed in what has brackets or names its first key and cannot be taken apart, if a pattern could not be
 /// looked for in what is compressed or neither text nor CBOR, or if an HTTP message goes on in another frame or
 /// does not say where it ends.
@@ -84,6 +84,10 @@ impl Anonymize {
         if done.snapshots_left_out > 0 {
             let left_out = count(done.snapshots_left_out, "snapshot");
             sentence.push_str(&format!("; {left_out} of states left out"));
+        }
+        if done.attachments_left_out > 0 {
+            let left_out = count(done.attachments_left_out, "attached file");
+            sentence.push_str(&format!("; {left_out} left out, which are no text"));
         }
         sentence.push_str(&lost_while_recording(done.lost_events));
         if done.damaged_bytes > 0 {

@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use glovebox_inspector::failure::{
-    self, Bundle, FailedFrame, FailedPlugin, FailureReport, Kept, Wanted,
-};
+use glovebox_inspector::failure::{self, Bundle, FailedFrame, FailureReport, Kept, Wanted};
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
@@ -63,15 +61,7 @@ impl BundleTrace {
         let report = FailureReport {
             glovebox: found.app_version,
             at: found.at,
-            plugin: FailedPlugin {
-                id: found.plugin.id.clone(),
-                version: found.plugin.version.clone(),
-                digest: found.plugin.digest.clone(),
-                binding: found.plugin.binding,
-                instance: found.instance,
-                generation: found.generation,
-                ..FailedPlugin::default()
-            },
+            plugin: found.plugin.clone(),
             cause: found.outcome.to_string(),
             made_up: found.outcome.is_made_up(),
             call: Some(found.call.0),
@@ -80,7 +70,7 @@ impl BundleTrace {
         };
         let bundle = Bundle {
             report,
-            manifest: found.plugin.manifest,
+            manifest: found.manifest,
             events: found.events,
             left_out: found.left_out,
             printed: Default::default(),

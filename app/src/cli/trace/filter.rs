@@ -11,7 +11,7 @@ use serde_json::json;
 use super::super::error::{Exit, Problem};
 use super::super::report::{Files, Report, count, named, say, shown};
 use super::progress::Progress;
-use super::{NewTrace, lost_while_recording};
+use super::{NewTrace, lost_while_recording, report_left_out};
 use crate::ending::flag;
 
 /// Write the calls that match a filter to a new trace, with all their frames and host calls
@@ -52,6 +52,7 @@ impl FilterTrace {
             sentence.push_str(&format!("; {left_out} of states left out"));
         }
         sentence.push_str(&lost_while_recording(found.lost_events));
+        sentence.push_str(report_left_out([&*self.trace]));
         let exit = match found.damaged_bytes {
             0 => Exit::Good,
             damaged => {

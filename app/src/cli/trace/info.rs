@@ -5,13 +5,16 @@ use std::path::PathBuf;
 
 use clap::Args;
 use glovebox_abi::units::{show_duration, show_size};
-use glovebox_events::Outcome;
+use glovebox_events::{Binding, Outcome};
+use glovebox_inspector::failure;
 use glovebox_trace::index::KEPT_FROM;
-use glovebox_trace::{Ends, InstanceRecord, TraceError, TraceIndex, TraceInfo, instance_name};
+use glovebox_trace::{
+    Ends, InstanceRecord, PluginRecord, TraceError, TraceIndex, TraceInfo, instance_name,
+};
 use serde_json::{Value as Json, json};
 
 use super::super::error::{Exit, Problem};
-use super::super::report::{Output, Report, count, named, one_line, say};
+use super::super::report::{Output, Report, count, count_of, named, one_line, say};
 use super::progress::Progress;
 use crate::ending::flag;
 
@@ -145,14 +148,27 @@ impl Info {
             line("skipped", format!("{skipped} of other programs, which are no part of the trace"));
         }
         line("counted", by.told().to_owned());
+        let report = failure::read(&self.trace).map_err(Problem::Trace)?;
+        if let Some(report) = &report {
+            let gone = if report.redacted { ", without payloads" } else { "" };
+            let id = &report.plugin.id;
+            line(
+                "bundle",
+                format!("of a failure of {id}{gone}; `glovebox inspect` shows the report"),
+            );
+        }
         for plugin in &info.plugins {
-            let binding = plugin.binding.map_or("unknown binding", |binding| binding.name());
-            line("plugin", format!("{} {}, {binding}", plugin.id, plugin.version));
-            for one in plugin.instances.iter().filter(|_| plugin.instances.len() > 1) {
-                let name = instance_name(&info.plugins, &plugin.id, one.instance);
-                let name = name.unwrap_or_else(|| plugin.id.clone());
-                let InstanceRecord { instance, version, file, .. } = one;
-                line("instance", format!("{instance}: {name} (version {version}, {file})"));
+            let PluginRecord { id, version, binding, instances, .. } = plugin;
+            if instances.len() < 2 {
+                line("plugin", described(id, version, *binding, ""));
+                continue;
+            }
+            line("plugin", format!("{id}, {}", count_of(instances.len(), "instance")));
+            for InstanceRecord { instance, version, file, binding, .. } in instances {
+                let name = instance_name(&info.plugins, id, *instance);
+                let name = name.unwrap_or_else(|| id.clone());
+                let marks = described("version", version, *binding, file);
+                line("instance", format!("{instance}: {name} ({marks})"));
             }
         }
         let mut sentence = format!(
@@ -176,6 +192,7 @@ impl Info {
         let mut json = json!(info);
         json["calls_without_outcome"] = open_calls.map(|(pending, _)| pending).into();
         json["calls_not_followed"] = open_calls.map(|(_, unjoined)| unjoined).into();
+        json["failure_bundle"] = report.is_some().into();
         json["counted_by"] = by.name().into();
         if by == By::Summary {
             json["damaged_bytes"] = Json::Null;
@@ -186,6 +203,14 @@ impl Info {
         };
         Ok(Report::new(text, json, sentence, exit))
     }
+}
+
+/// A plugin or an instance, as far as the trace describes it.
+fn described(name: &str, version: &str, binding: Option<Binding>, file: &str) -> String {
+    let version = if version.is_empty() { "not known".to_owned() } else { version.to_owned() };
+    let binding = binding.map_or("unknown binding", |binding| binding.name());
+    let file = if file.is_empty() { String::new() } else { format!(", {file}") };
+    format!("{name} {version}, {binding}{file}")
 }
 
 /// Frames that were emitted and dropped.

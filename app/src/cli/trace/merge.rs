@@ -9,7 +9,7 @@ use serde_json::json;
 use super::super::error::{Exit, Problem};
 use super::super::report::{Files, Report, count, count_of, named, say, shown};
 use super::progress::Progress;
-use super::{NewTrace, lost_while_recording};
+use super::{NewTrace, lost_while_recording, report_left_out};
 use crate::ending::flag;
 
 /// Write the events of several traces to a new one, by their times
@@ -57,6 +57,7 @@ impl Merge {
             sentence.push_str(&format!("; {events} missing between {before} and {after}"));
         }
         sentence.push_str(&lost_while_recording(merged.lost_events));
+        sentence.push_str(report_left_out(self.traces.iter().map(PathBuf::as_path)));
         let exit = match merged.damaged_bytes {
             0 => Exit::Good,
             damaged => {

@@ -20,6 +20,7 @@ use std::iter;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use glovebox_inspector::failure;
 use glovebox_trace::Problem as Damage;
 
 use super::error::Problem;
@@ -169,6 +170,18 @@ fn left_out_line(places: u64) -> String {
     match places {
         0 => String::new(),
         places => format!("and {} more\n", count(places, "place")),
+    }
+}
+
+/// What a trace that is made of some calls of failure bundles lacks, for its sentence.
+fn report_left_out<'a>(traces: impl IntoIterator<Item = &'a Path>) -> &'static str {
+    // A file that cannot be read is told of elsewhere.
+    let is_bundle = |path: &Path| failure::read(path).is_ok_and(|report| report.is_some());
+    match traces.into_iter().any(is_bundle) {
+        true => {
+            "; the report of the failure is left out, because it tells of all events of the bundle"
+        }
+        false => "",
     }
 }
 

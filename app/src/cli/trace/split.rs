@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::super::error::{Exit, Problem};
 use super::super::report::{Files, Output, Report, count, count_of, named, shown};
-use super::lost_while_recording;
 use super::progress::Progress;
+use super::{lost_while_recording, report_left_out};
 use crate::ending::flag;
 
 /// Split a trace into parts: OUT.001.mcap, OUT.002.mcap and so on
@@ -80,6 +80,7 @@ impl Split {
                 .push_str(&format!("; {open} without an end, and no part ends while a call runs"));
         }
         sentence.push_str(&lost_while_recording(split.lost_events));
+        sentence.push_str(report_left_out([&*self.trace]));
         let exit = match split.damaged_bytes {
             0 => Exit::Good,
             damaged => {

@@ -137,9 +137,24 @@ fn a_failure_of_a_trace_is_bundled_on_demand() {
     folder.check(
         &inspect,
         0,
-        "cause        trapped: redacted: ",
+        "cause        trapped: unreachable",
         "Inspected a failure of misbehave",
     );
+    folder.check(
+        &["trace", "info", "failure.mcap"],
+        0,
+        "bundle       of a failure of misbehave",
+        "",
+    );
+    let refused = ["diff", "failure.mcap", "failure.mcap"];
+    folder.refused(&refused, 5, "the frames are not in this failure bundle", "--payloads");
+    let refused = ["replay", "failure.mcap", "--plugin", replay[3]];
+    folder.refused(&refused, 5, "the frames are not in this failure bundle", "--payloads");
+    // Made again of what can be read of it, it still tells of the failure.
+    folder.check(&["trace", "recover", "failure.mcap", "-o", "again.mcap"], 0, "", "Recovered");
+    folder.check(&["inspect", "again.mcap"], 0, "cause        trapped: unreachable", "Inspected");
+    let some = ["trace", "filter", "failure.mcap", "status:error", "-o", "some.mcap"];
+    folder.check(&some, 0, "", "the report of the failure is left out");
     let words = ["trace", "bundle", "run.mcap", "--words", "-o", "words.mcap"];
     folder.check(&words, 0, "", "with words, without payloads");
     folder.check(&["inspect", "words.mcap"], 0, "cause        trapped: unreachable", "Inspected");
