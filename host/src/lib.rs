@@ -100,16 +100,17 @@ pub use host::{
 };
 pub use id::InstanceId;
 pub use instance::{
-    BatchTicket, Growth, KeptGeneration, LimitOrigin, LimitStatus, PermissionStatus, PluginStats,
-    PluginStatus, Refusal, RefusedGeneration, Supervision, Ticket,
+    BatchTicket, CandidateRole, CandidateStatus, Difference, Growth, KeptGeneration, LimitOrigin,
+    LimitStatus, PermissionStatus, PluginStats, PluginStatus, Refusal, RefusedGeneration,
+    Supervision, Ticket,
 };
 pub use load::{
     CacheStats, CompilePlace, CompileStatus, CompiledBy, Inspection, LoadRequest, MAX_ARTIFACT_LEN,
     ManifestPlace, Peek, Peeked, Precaution, ServiceUse, Source, inspect, names_in, peek,
 };
 pub use policy::{
-    AccessEntry, AccessLog, Allowance, AllowanceError, CeilingError, Ceilings, Consent,
-    ConsentError, Consents, Decision, Enforcement, Lifetime, MissingLayers, OlderVersion,
+    AccessEntry, AccessLog, Allowance, AllowanceError, CandidateRules, CeilingError, Ceilings,
+    Consent, ConsentError, Consents, Decision, Enforcement, Lifetime, MissingLayers, OlderVersion,
     Parameter, Policy, PolicyError, PolicyMode, Probation, ProbeFrame, Standing, Suggestion,
     SwapRules, UnknownMode, VainAllowance, Verdict, Wish, no_effect, suggest,
 };

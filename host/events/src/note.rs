@@ -9,7 +9,7 @@ pub enum NoteKind {
     Frame,
     /// The state: it cannot be saved or read, or is lost.
     State,
-    /// A generation, which is on probation or was accepted.
+    /// A generation, which is on probation, is tried beside another one or was accepted.
     Generation,
     /// Something of a generation that did not go away with it: its name and more, as `destructor of
     /// generation 1: it panicked`.

@@ -5,6 +5,7 @@
 
 mod builder;
 mod call;
+mod candidate;
 mod counters;
 mod dispatch;
 mod end;

@@ -38,6 +38,8 @@ pub(super) enum Next {
     Waiting(WaitingGeneration),
     /// The running generation with better code.
     Optimised(Prepared),
+    /// The one that was tried beside the running one; its source, if that is another one.
+    Candidate(Prepared, Option<Source>),
 }
 
 impl Plan {
@@ -56,10 +58,17 @@ impl Plan {
         Plan { next: Next::Optimised(better), carry: Carry::Current }
     }
 
+    /// Goes on with what was tried beside the running generation, and with the state of that.
+    pub(super) fn promoted(candidate: Prepared, source: Option<Source>) -> Plan {
+        Plan { next: Next::Candidate(candidate, source), carry: Carry::Current }
+    }
+
     /// The recorded cause.
     pub(super) fn cause(&self) -> ReloadCause {
         match &self.next {
-            Next::Newest | Next::Other(_) | Next::Elsewhere(_) => ReloadCause::Requested,
+            Next::Newest | Next::Other(_) | Next::Elsewhere(_) | Next::Candidate(..) => {
+                ReloadCause::Requested
+            }
             Next::NewestIfChanged | Next::NewestIfUnknown => ReloadCause::FileChanged,
             Next::AfterFailure => ReloadCause::Restart,
             Next::Running | Next::RunningInProcesses => ReloadCause::PolicyChanged,
@@ -79,6 +88,7 @@ impl Plan {
             | Next::NewestIfUnknown
             | Next::Other(_)
             | Next::Elsewhere(_)
+            | Next::Candidate(..)
             | Next::Waiting(_) => true,
             Next::AfterFailure => !is_as_current,
             Next::Running | Next::RunningInProcesses | Next::Earlier(_) | Next::Optimised(_) => {
@@ -116,6 +126,7 @@ impl Plan {
         match &self.next {
             Next::Other(source) => Some(source),
             Next::Waiting(waiting) => waiting.source.as_ref(),
+            Next::Candidate(_, source) => source.as_ref(),
             _ => None,
         }
     }

@@ -135,7 +135,7 @@ impl Host {
         self.run(move |host| host.reload_now(id, plan))
     }
 
-    fn reload_now(
+    pub(super) fn reload_now(
         &self,
         id: InstanceId,
         plan: impl FnOnce(&Instance) -> Option<Plan>,

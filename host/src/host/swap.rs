@@ -232,8 +232,8 @@ impl Host {
                 let prepared = preparer.in_place(previous.prepared, &request, &load)?;
                 return Ok(Some((prepared, Carry::These(previous.states))));
             }
-            Next::Waiting(waiting) => {
-                preparer.in_place(waiting.prepared.clone(), &request, &load)?
+            Next::Waiting(WaitingGeneration { prepared, .. }) | Next::Candidate(prepared, _) => {
+                preparer.in_place(prepared.clone(), &request, &load)?
             }
         };
         Ok(Some((prepared, carry)))
@@ -254,7 +254,7 @@ fn older_than(instance: &Instance, found: &str, is_asked: bool) -> LoadProblem {
     LoadProblem::Older { found: found.to_owned(), runs, is_asked }
 }
 
-fn in_words(grown: &[Growth]) -> String {
+pub(super) fn in_words(grown: &[Growth]) -> String {
     let asks = grown.iter().map(|it| format!("`{}` for {}", it.permission, list(&it.asks)));
     asks.collect::<Vec<_>>().join(", ")
 }

@@ -18,6 +18,7 @@ use crate::instance::Carry;
 use crate::policy::{Decision, Lifetime};
 use crate::reply::Reply;
 
+mod candidate;
 mod drain;
 mod files;
 #[cfg(target_arch = "x86_64")]

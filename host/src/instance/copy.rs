@@ -13,6 +13,7 @@ use glovebox_abi::{Frame, Kind, Permission, State};
 use glovebox_events::{CallId, NoteKind, Outcome, Timing, What};
 
 use super::back_off::BackOff;
+use super::candidate::CanaryCopy;
 use super::chain::{Chain, Teller};
 use super::copy_status::{CopyStatus, bump};
 use super::generation::Generation;
@@ -68,6 +69,12 @@ pub(crate) struct PluginCopy {
     pub(super) last_call: CallId,
     /// The frames that the plugin sent to others during the last call.
     pub(super) emitted: Vec<Frame>,
+    /// A copy of the generation that answers some frames in place of this one.
+    pub(super) canary: Option<Box<CanaryCopy>>,
+    /// True while that one is what runs.
+    pub(super) is_canary: bool,
+    /// How long the last call took that was timed.
+    pub(super) last_took: Option<Duration>,
 }
 
 /// Why a copy is not held.
@@ -107,6 +114,9 @@ impl CopyCell {
             generation,
             last_call: CallId(0),
             emitted: Vec::new(),
+            canary: None,
+            is_canary: false,
+            last_took: None,
         };
         *self.0.lock() = Some(copy);
     }
@@ -196,14 +206,19 @@ impl PluginCopy {
         generation: Arc<Generation>,
         backend: Box<dyn Backend>,
     ) -> Option<Box<dyn Backend>> {
-        self.accepts = generation.accepts;
-        self.rights = generation.rights.clone();
-        self.has_process = generation.has_process();
         self.status.set_better_code(false);
         self.generation = generation;
+        self.run_as_generation();
         self.carried = None;
         self.forget_failures();
         self.backend.replace(backend)
+    }
+
+    /// Takes in what every call reads of its generation.
+    pub(super) fn run_as_generation(&mut self) {
+        self.accepts = self.generation.accepts;
+        self.rights = self.generation.rights.clone();
+        self.has_process = self.generation.has_process();
     }
 
     /// Its description in spans.
@@ -238,6 +253,15 @@ impl PluginCopy {
     /// Afterwards [`take_emitted`](Self::take_emitted) has what the plugin emitted.
     #[inline]
     pub(crate) fn call(&mut self, frame: &Frame, queue: Duration, reply: &mut Reply) {
+        match self.canary {
+            None => self.call_own(frame, queue, reply),
+            Some(_) => self.call_beside_canary(frame, queue, reply),
+        }
+    }
+
+    /// The same, whoever runs here.
+    #[inline]
+    pub(super) fn call_own(&mut self, frame: &Frame, queue: Duration, reply: &mut Reply) {
         if span::calls_are_traced() {
             self.call_traced(frame, queue, reply);
         } else if self.is_heard {
@@ -250,9 +274,12 @@ impl PluginCopy {
         }
     }
 
-    /// Keeps the frame, and sees to the care that the copy is due.
+    /// Keeps the frame, hands the call on, and sees to the care that the copy is due.
     #[cold]
-    fn after_call(&self, frame: &Frame, reply: &Reply) {
+    fn after_call(&mut self, frame: &Frame, reply: &Reply) {
+        if self.status.is_shadowed() {
+            self.hand_to_shadow(frame, reply);
+        }
         if self.status.keeps_frames() {
             self.support.recent.add(frame, reply);
         }
@@ -295,6 +322,7 @@ impl PluginCopy {
         self.status.begin(started);
         let result = self.process(call, frame, &mut reply.frames);
         let total = started.elapsed();
+        self.last_took = Some(total);
         self.status.end();
         let dead = result.is_err_and(|stop| self.stopped(stop, reply));
         self.status.count(frame, reply);
@@ -357,7 +385,7 @@ impl PluginCopy {
         if self.rights.hot.rate.load(Ordering::Relaxed) != 0 {
             self.support.take_token(&self.rights.limits.load()).map_err(Stop::Alive)?;
         }
-        if self.has_process {
+        if self.has_process && !self.is_canary {
             self.keep_up();
         }
         if self.backend.is_none() {
@@ -371,13 +399,15 @@ impl PluginCopy {
             return Err(self.refuse(frame));
         };
         let mut result = backend.call(call, frame, frames, &mut self.emitted);
-        if let Err(Stop::Dead(crash @ Outcome::Crashed { .. })) = result {
+        if !self.is_canary
+            && let Err(Stop::Dead(crash @ Outcome::Crashed { .. })) = result
+        {
             result = self.after_crash(crash, call, frame, frames);
         }
         if self.is_answered {
             self.end_answered();
         }
-        if self.back_off.is_open() {
+        if self.back_off.is_open() && !self.is_canary {
             self.after_failures(&result);
         }
         result

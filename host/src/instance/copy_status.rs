@@ -35,7 +35,7 @@ pub(super) struct CopyStatus {
     /// When the call under way began, in nanoseconds after `made` and one more; 0 without one.
     began: AtomicU64,
     /// The tasks after a call: the care that it is due and did not get yet, as bits of
-    /// [`Care`], and [`KEEPS_FRAMES`].
+    /// [`Care`], [`KEEPS_FRAMES`] and [`SHADOWED`].
     wants: AtomicU8,
 }
 
@@ -54,6 +54,9 @@ const IS_CARED_FOR: u8 = 1 << 7;
 
 /// The bit that says that the frames of calls are kept.
 const KEEPS_FRAMES: u8 = 1 << 6;
+
+/// The bit that says that a shadow makes the calls again.
+const SHADOWED: u8 = 1 << 5;
 
 /// Why a copy cannot go on, and what comes next.
 #[derive(Clone)]
@@ -118,13 +121,25 @@ impl CopyStatus {
         };
     }
 
+    /// Whether a shadow makes the calls again from now on.
+    pub(super) fn shadow_calls(&self, shadows: bool) {
+        match shadows {
+            true => self.wants.fetch_or(SHADOWED, Ordering::Relaxed),
+            false => self.wants.fetch_and(!SHADOWED, Ordering::Relaxed),
+        };
+    }
+
+    pub(super) fn is_shadowed(&self) -> bool {
+        self.wants.load(Ordering::Relaxed) & SHADOWED != 0
+    }
+
     pub(super) fn keeps_frames(&self) -> bool {
         self.wants.load(Ordering::Relaxed) & KEEPS_FRAMES != 0
     }
 
     /// True for the first who asks while it is due care: the one to give it.
     pub(super) fn begin_care(&self) -> bool {
-        if self.wants.load(Ordering::Relaxed) & !KEEPS_FRAMES == 0 {
+        if self.wants.load(Ordering::Relaxed) & !(KEEPS_FRAMES | SHADOWED) == 0 {
             return false;
         }
         let wants = self.wants.fetch_or(IS_CARED_FOR, Ordering::Relaxed);
@@ -133,7 +148,7 @@ impl CopyStatus {
 
     /// The care that it is due, which the caller gives now.
     pub(super) fn take_care(&self) -> impl Iterator<Item = Care> + use<> {
-        let due = self.wants.fetch_and(KEEPS_FRAMES, Ordering::Relaxed);
+        let due = self.wants.fetch_and(KEEPS_FRAMES | SHADOWED, Ordering::Relaxed);
         [Care::Health, Care::Checkpoint].into_iter().filter(move |care| due & *care as u8 != 0)
     }
 

@@ -99,7 +99,8 @@ pub(crate) struct Handover {
 /// All of them that an instance knows.
 pub(super) struct Generations {
     pub(super) current: ArcSwap<Generation>,
-    pub(super) coming: Mutex<Weak<Coming>>,
+    /// Those that get ready beside the running one, or are tried beside it.
+    pub(super) coming: Mutex<Vec<Weak<Coming>>>,
     /// Those that are kept to go back to, the latest last.
     pub(super) previous: Mutex<VecDeque<PreviousGeneration>>,
     pub(super) rejected: Mutex<Option<RejectedGeneration>>,

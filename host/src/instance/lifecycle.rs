@@ -31,6 +31,9 @@ impl PluginCopy {
     }
 
     fn fail_because(&mut self, cause: String, is_crash: bool) {
+        if self.is_canary {
+            return self.lose_canary(&cause);
+        }
         self.keep_evidence(&cause);
         if let Some(backend) = self.backend.take() {
             backend::discard(backend);
@@ -64,7 +67,7 @@ impl PluginCopy {
     }
 
     /// Keeps what this copy leaves behind.
-    fn keep_evidence(&mut self, cause: &str) {
+    pub(super) fn keep_evidence(&mut self, cause: &str) {
         let context = self.backend.as_mut().map(|backend| backend.context());
         let (call, evidence) = context
             .map(|context| (context.call_id(), std::mem::take(&mut context.evidence)))

@@ -7,6 +7,7 @@
 //! References point one way: instance → pool → cell → copy → what all copies have in support.
 
 mod back_off;
+mod candidate;
 mod chain;
 mod copy;
 mod copy_status;
@@ -42,6 +43,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 pub(crate) use back_off::Stagger;
+pub(crate) use candidate::Fate;
 pub(crate) use chain::{Chain, OUTSIDE};
 pub(crate) use copy::{CopyCell, CopyGuard, PluginCopy};
 use generation::Generations;
@@ -55,8 +57,8 @@ pub(crate) use quarantine::{Quarantine, Surroundings};
 pub use queue::{BatchTicket, Refusal, Ticket};
 pub(crate) use queue::{NoRoom, Queue, Reservation, Work, bytes_of};
 pub use report::{
-    Growth, KeptGeneration, LimitOrigin, LimitStatus, PermissionStatus, PluginStats, PluginStatus,
-    RefusedGeneration, Supervision,
+    CandidateRole, CandidateStatus, Difference, Growth, KeptGeneration, LimitOrigin, LimitStatus,
+    PermissionStatus, PluginStats, PluginStatus, RefusedGeneration, Supervision,
 };
 use start::{keeper, restore_kept, rights};
 pub(crate) use state::StateStore;
@@ -317,6 +319,7 @@ impl Instance {
         let number = self.current().number;
         // A frame that waits for a restart does not hold this up: it is refused.
         self.pool.end_waits();
+        drop(self.end_candidate("unloaded"));
         for mut copy in self.pool.take_all() {
             copy.keep_state();
             copy.end_for_good("unloaded");

@@ -2,8 +2,8 @@
 //! limits.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
 use glovebox_abi::Permission;
 use glovebox_abi::manifest::{LimitKind, Limits};
@@ -232,7 +232,10 @@ impl Instance {
         let of_next = overrides.of_next(keeps_once);
         let rights = Arc::new(rights(&self.request(), &of_next, &prepared, &before));
         let coming = Arc::new(Coming { prepared, rights, keeps_once });
-        *self.generations.coming.lock() = Arc::downgrade(&coming);
+        let mut all = self.generations.coming.lock();
+        all.retain(|coming| coming.strong_count() > 0);
+        all.push(Arc::downgrade(&coming));
+        drop(all);
         coming
     }
 
@@ -338,9 +341,12 @@ impl Instance {
         let last = overrides.rules.policy.swap().probe_last;
         self.support.recent.keep(last);
         self.pool.statuses().for_each(|status| status.keep_frames(last > 0));
-        let Some(coming) = self.generations.coming.lock().upgrade() else { return renews };
-        let overrides = overrides.of_next(coming.keeps_once);
-        self.apply_to(&coming.prepared, &coming.rights, &overrides) || renews
+        let coming = self.generations.coming.lock();
+        let coming: Vec<_> = coming.iter().filter_map(Weak::upgrade).collect();
+        coming.iter().fold(renews, |renews, coming| {
+            let overrides = overrides.of_next(coming.keeps_once);
+            self.apply_to(&coming.prepared, &coming.rights, &overrides) || renews
+        })
     }
 
     fn apply_to(&self, prepared: &Prepared, rights: &Rights, overrides: &Overrides) -> bool {

@@ -12,12 +12,12 @@ use crate::policy::Probation;
 /// The calls of an instance up to some moment, or between two.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Calls {
-    ended: u64,
+    pub(super) ended: u64,
     /// Neither completed, nor refused or cancelled.
-    failed: u64,
-    timed: u64,
+    pub(super) failed: u64,
+    pub(super) timed: u64,
     /// How many took at most so long, the shortest first; empty if none was timed.
-    at_most: Vec<(Duration, u64)>,
+    pub(super) at_most: Vec<(Duration, u64)>,
 }
 
 /// The calls that tell the running generation from the one before.
@@ -53,13 +53,13 @@ impl Calls {
     }
 
     /// The time that half of the calls do not exceed, to a power of two.
-    fn median(&self) -> Duration {
+    pub(super) fn median(&self) -> Duration {
         let half = self.at_most.iter().find(|(_, count)| count * 2 >= self.timed);
         half.map_or(Duration::MAX, |(time, _)| *time)
     }
 
     /// How these are worse than those before.
-    fn are_worse_than(&self, before: &Calls, rules: &Probation) -> Option<String> {
+    pub(super) fn are_worse_than(&self, before: &Calls, rules: &Probation) -> Option<String> {
         let (calls, failed) = (self.ended, self.failed);
         if calls >= rules.calls && self.failing() > before.failing() + rules.errors {
             let (ended, was) = (before.ended, before.failed);

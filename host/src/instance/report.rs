@@ -1,6 +1,7 @@
 //! The report about an instance, for people.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use glovebox_abi::manifest::{EngineName, Isolation, LimitChanges, LimitKind, Limits, Scope, Tier};
 use glovebox_abi::{Manifest, Permission};
 use glovebox_events::latency::Latencies;
-use glovebox_events::{Binding, LoadStage, Phase, ReloadCause};
+use glovebox_events::{Binding, CallId, LoadStage, Phase, ReloadCause};
 
 use glovebox_sandbox::SandboxReport;
 
@@ -64,6 +65,8 @@ pub struct PluginStatus {
     pub can_roll_back: bool,
     /// The generations that are kept to go back to, the latest last.
     pub kept: Vec<KeptGeneration>,
+    /// The next generation that is tried beside the one that serves, if there is one.
+    pub candidate: Option<CandidateStatus>,
     /// The remains of its generations.
     pub remains: Remains,
     /// Why it cannot go on, if it cannot.
@@ -147,6 +150,95 @@ impl PluginStatus {
         });
         open.map(|status| status.permission)
     }
+}
+
+/// How a next generation is tried beside the one that serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CandidateRole {
+    /// It makes the calls of the serving generation again; what comes of that is compared, and has no
+    /// effect.
+    Shadow,
+    /// It answers one frame of so many in place of the serving generation.
+    Canary {
+        /// From 1. Of each row of so many frames, it answers exactly one.
+        one_in: u32,
+        /// Chooses which one.
+        seed: u64,
+    },
+}
+
+impl fmt::Display for CandidateRole {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CandidateRole::Shadow => formatter.write_str("shadow"),
+            CandidateRole::Canary { one_in, .. } => {
+                write!(formatter, "canary for 1 frame of {one_in}")
+            }
+        }
+    }
+}
+
+/// A candidate: a next generation that is tried beside the one that serves.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct CandidateStatus {
+    /// Its number.
+    pub generation: u32,
+    /// The version of its artifact.
+    pub version: String,
+    /// Hexadecimal BLAKE3 digest of the artifact; empty for the core tier.
+    pub digest: String,
+    /// How it is tried.
+    pub role: CandidateRole,
+    /// Its calls.
+    pub calls: u64,
+    /// Those of them that failed.
+    pub failed: u64,
+    /// The calls of the serving generation: of a shadow, the same ones; of a canary, the others.
+    pub serving_calls: u64,
+    /// Those of them that failed.
+    pub serving_failed: u64,
+    /// Calls of a shadow of which something else came than of the same call of the serving generation.
+    pub different: u64,
+    /// Calls that a shadow did not make, because too many waited.
+    pub missed: u64,
+    /// The first differences, 16 at most.
+    pub differences: Vec<Difference>,
+    /// The time that half of its calls did not exceed, to a power of two, if calls are timed.
+    pub median: Option<Duration>,
+    /// The same of the serving generation.
+    pub serving_median: Option<Duration>,
+}
+
+impl fmt::Display for CandidateStatus {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let CandidateStatus { calls, failed, serving_calls, serving_failed, .. } = self;
+        write!(formatter, "{calls} calls, {failed} failed")?;
+        match self.role {
+            CandidateRole::Shadow => write!(
+                formatter,
+                ", {serving_failed} of the serving ones; {} differ, {} were missed",
+                self.different, self.missed
+            ),
+            CandidateRole::Canary { .. } => {
+                write!(
+                    formatter,
+                    "; {serving_calls} of the serving generation, {serving_failed} failed"
+                )
+            }
+        }
+    }
+}
+
+/// Something else came of a call of a shadow than of the same call of the serving generation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Difference {
+    /// The call of the serving generation.
+    pub call: CallId,
+    /// How they differ, in words.
+    pub how: String,
 }
 
 /// How close a plugin is to being stopped for its failures: crashes of its process, and starts of a

@@ -32,6 +32,7 @@ impl Instance {
 
     pub(crate) fn put_snapshot(&self, snapshot: Snapshot) -> Result<(), StageError> {
         let missing = || LoadProblem::Nothing("such instance").at(LoadStage::RestoreState);
+        drop(self.end_candidate("the serving generation was given another state"));
         let mut held = self.pool.hold_all().ok_or_else(missing)?;
         // A copy may look into its store while it is given its state.
         *self.shared.kv.lock() = snapshot.store.into();

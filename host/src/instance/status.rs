@@ -63,6 +63,7 @@ impl Instance {
             watch_notice: self.watch_notice.lock().clone(),
             can_roll_back: !kept.is_empty(),
             kept,
+            candidate: self.candidate().map(|candidate| candidate.status()),
             remains: self.shared.remains.remains(),
             fault: self.pool.fault(),
             supervision: self.supervision(&current),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use glovebox_abi::State;
 use glovebox_abi::manifest::{LimitKind, Limits};
 use glovebox_events::Outcome;
@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 
 use super::HostResources;
 use super::back_off::Stagger;
+use super::candidate::Candidate;
 use super::quarantine::Quarantine;
 use super::rate::Bucket;
 use super::recent::Recent;
@@ -33,6 +34,8 @@ pub(super) struct CopySupport {
     pub(super) stagger: Arc<Stagger>,
     pub(super) runtime: Handle,
     pub(super) recent: Recent,
+    /// The next generation that is tried beside the one that serves.
+    pub(super) candidate: ArcSwapOption<Candidate>,
     bucket: Mutex<Option<Bucket>>,
 }
 
@@ -43,7 +46,7 @@ impl CopySupport {
         states: Option<StateKeeper>,
         resources: &HostResources,
     ) -> Arc<CopySupport> {
-        let (recent, bucket) = Default::default();
+        let (recent, candidate, bucket) = Default::default();
         Arc::new(CopySupport {
             shared,
             request: ArcSwap::from_pointee(request),
@@ -52,6 +55,7 @@ impl CopySupport {
             stagger: resources.stagger.clone(),
             runtime: resources.runtime.clone(),
             recent,
+            candidate,
             bucket,
         })
     }

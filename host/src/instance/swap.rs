@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use glovebox_abi::Permission;
 use glovebox_events::{LoadStage, NoteKind};
 
+use super::candidate::CanaryCopy;
 use super::copy::{CopyGuard, Unheld};
 use super::generation::{
     Carry, Handover, NextGeneration, PreviousGeneration, RejectedGeneration, WaitingGeneration,
@@ -74,7 +75,7 @@ impl Instance {
     }
 
     /// Refuses a sandbox that lacks layers, if the policy wants them or a person has to accept that.
-    fn check_layers(&self, prepared: &Prepared) -> Result<(), StageError> {
+    pub(super) fn check_layers(&self, prepared: &Prepared) -> Result<(), StageError> {
         let Some(sandbox) = prepared.code.sandbox() else { return Ok(()) };
         let rule = self.overrides.lock().rules.policy.missing_layers();
         let is_asked = match rule {
@@ -104,9 +105,7 @@ impl Instance {
         let _span = span::switch().entered();
         let refuse =
             |stop: Stop| LoadProblem::Call(stop.into_outcome()).at(LoadStage::RestoreState);
-        let until = self.drain_until();
-        let held = self.pool.hold_all_until(until.0);
-        let mut held = held.map_err(|unheld| self.unheld(unheld, until.1))?;
+        let mut held = self.hold_all_in_time()?;
         let mut saved = Vec::with_capacity(held.len());
         for held in &mut held {
             match held.copy().state() {
@@ -133,12 +132,14 @@ impl Instance {
             check_health(backend, lifecycle)?;
         }
         let generation = Arc::new(fresh.generation);
-        let mut old = Vec::with_capacity(held.len());
+        let (mut old, mut canaries) = (Vec::with_capacity(held.len()), Vec::new());
         let previous = self.current().prepared.clone();
         let previous_lifecycle = previous.manifest.lifecycle.clone();
         for (held, backend) in held.iter_mut().zip(fresh.backends) {
+            canaries.extend(held.copy().leave_candidate());
             old.extend(held.copy().adopt(generation.clone(), backend));
         }
+        let candidate = self.support.candidate.swap(None);
         let number = generation.number;
         let left = self.current().number;
         if !self.is_asleep() && !repeats {
@@ -165,6 +166,10 @@ impl Instance {
             status.ready(&self.shared, number, cause);
         }
         drop(held);
+        canaries.into_iter().for_each(CanaryCopy::end);
+        if let Some(candidate) = candidate {
+            self.forget_candidate(&candidate, &format!("generation {number} took over"));
+        }
         for mut old in old {
             old.context().begin_last_step(previous_lifecycle.stop_deadline);
             backend::end(old);
@@ -201,6 +206,12 @@ impl Instance {
             Unheld::Gone => gone(),
             Unheld::Late => LoadProblem::NotDrained { deadline }.at(LoadStage::RestoreState),
         }
+    }
+
+    /// All copies, if the calls under way end in time.
+    pub(super) fn hold_all_in_time(&self) -> Result<Vec<CopyGuard<'_>>, StageError> {
+        let until = self.drain_until();
+        self.pool.hold_all_until(until.0).map_err(|unheld| self.unheld(unheld, until.1))
     }
 
     /// One certain copy, if the call under way ends in time.

@@ -105,6 +105,20 @@ impl Grants {
         }
     }
 
+    /// The same without files and network: nothing that a shadow does has an effect outside.
+    pub(crate) fn without_effects(&self) -> Grants {
+        let gone = [Permission::Files, Permission::Network].map(|one| 1 << one as u32);
+        Grants {
+            granted: gone.iter().fold(self.granted, |granted, bit: &u32| granted & !bit),
+            verdicts: self.verdicts.clone(),
+            folders: Vec::new(),
+            folder_problem: None,
+            environment: self.environment.clone(),
+            precision: self.precision,
+            recording: false,
+        }
+    }
+
     pub(crate) fn has(&self, permission: Permission) -> bool {
         self.granted & (1 << permission as u32) != 0
     }

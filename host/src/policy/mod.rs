@@ -135,7 +135,7 @@ pub use merge::{Standing, Verdict};
 pub use missing::MissingLayers;
 pub(crate) use rules::HostRules;
 pub use suggest::{Suggestion, suggest};
-pub use swap::{OlderVersion, Probation, ProbeFrame, SwapRules};
+pub use swap::{CandidateRules, OlderVersion, Probation, ProbeFrame, SwapRules};
 
 /// The decision of a person about one permission of one plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

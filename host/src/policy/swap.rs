@@ -26,6 +26,7 @@ const MAX_LAST: u32 = 256;
 /// | `probe-last`, frames from 0 to 256 | 0 |
 /// | `same-answers` | `false` |
 /// | `probation`, how long it lasts; `probation-calls`, `probation-errors`, `probation-slower` | none; 20, 0.1, 4 |
+/// | `candidate-differences`, a share from 0 to 1; `candidate-promote`, a number of calls | none; none |
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct SwapRules {
@@ -43,6 +44,39 @@ pub struct SwapRules {
     pub same_answers: bool,
     /// How it is watched once it runs; `None` if it is not.
     pub probation: Option<Probation>,
+    /// How a candidate is judged, which is tried beside the running one.
+    pub candidate: CandidateRules,
+}
+
+/// How a candidate is judged. The first three are those of a probation, whether or not there is one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct CandidateRules {
+    /// Calls of it that must have ended before anything is decided.
+    pub calls: u64,
+    /// The share of its calls that may fail beyond the share of the serving generation, from 0 to 1.
+    pub errors: f64,
+    /// How many times longer half of its calls may take.
+    pub slower: f64,
+    /// The share of the calls of a shadow that may differ, from 0 to 1; `None` if all may.
+    pub differences: Option<f64>,
+    /// Calls after which one that is no worse takes over by itself; `None` if somebody has to say so.
+    pub promote_after: Option<u64>,
+}
+
+impl CandidateRules {
+    /// The rules by which its calls are compared with those of the serving generation.
+    pub(crate) fn than_serving(&self) -> Probation {
+        let CandidateRules { calls, errors, slower, .. } = *self;
+        Probation { window: Duration::ZERO, calls, errors, slower }
+    }
+}
+
+impl Default for CandidateRules {
+    fn default() -> CandidateRules {
+        let (differences, promote_after) = (None, None);
+        CandidateRules { calls: 20, errors: 0.1, slower: 4.0, differences, promote_after }
+    }
 }
 
 /// A frame that a new generation must answer before it takes over.
@@ -111,6 +145,7 @@ impl Default for SwapRules {
             probe_last: 0,
             same_answers: false,
             probation: None,
+            candidate: CandidateRules::default(),
         }
     }
 }
@@ -131,9 +166,11 @@ struct Written {
     probation_calls: Option<Between<1, { u32::MAX }>>,
     probation_errors: Option<f64>,
     probation_slower: Option<f64>,
+    candidate_differences: Option<f64>,
+    candidate_promote: Option<Between<1, { u32::MAX }>>,
 }
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 12] = [
     "older",
     "keep",
     "drain-deadline",
@@ -144,6 +181,8 @@ const KEYS: [&str; 10] = [
     "probation-calls",
     "probation-errors",
     "probation-slower",
+    "candidate-differences",
+    "candidate-promote",
 ];
 
 #[derive(Deserialize)]
@@ -212,6 +251,11 @@ pub(super) fn read(text: &str) -> Result<SwapRules, ManifestError> {
     let errors = within("probation-errors", swap.probation_errors, 0.1, 0.0, 1.0)?;
     let slower = within("probation-slower", swap.probation_slower, 4.0, 1.0, 1e6)?;
     let calls = swap.probation_calls.map_or(20, |calls| u64::from(calls.0));
+    let differences = match swap.candidate_differences {
+        None => None,
+        share => Some(within("candidate-differences", share, 0.0, 0.0, 1.0)?),
+    };
+    let promote_after = swap.candidate_promote.map(|calls| u64::from(calls.0));
     let default = SwapRules::default();
     let probe = |probe: WrittenProbe| ProbeFrame {
         plugin: probe.plugin,
@@ -231,6 +275,7 @@ pub(super) fn read(text: &str) -> Result<SwapRules, ManifestError> {
         probe_last: swap.probe_last.map_or(default.probe_last, |last| last.0),
         same_answers: swap.same_answers,
         probation: swap.probation.map(|Time(window)| Probation { window, calls, errors, slower }),
+        candidate: CandidateRules { calls, errors, slower, differences, promote_after },
     })
 }
 
@@ -272,6 +317,8 @@ mod tests {
             same-answers = true
             probation = "1 min"
             probation-errors = 0
+            candidate-differences = 0
+            candidate-promote = 500
             [[swap.probes]]
             plugin = "redact"
             name = "an address"
@@ -284,6 +331,13 @@ mod tests {
         let probation = rules.probation.unwrap();
         assert_eq!((probation.window, probation.calls), (Duration::from_secs(60), 20));
         assert_eq!((probation.errors, probation.slower), (0.0, 4.0));
+        let candidate = CandidateRules {
+            errors: 0.0,
+            differences: Some(0.0),
+            promote_after: Some(500),
+            ..CandidateRules::default()
+        };
+        assert_eq!(rules.candidate, candidate);
         let [probe] = &rules.probes[..] else { panic!("one probe") };
         assert_eq!(probe.frame, Frame::data("ada@example.org"));
         assert_eq!(probe.answers.as_deref(), Some(&["(mail)".to_owned()][..]));
@@ -299,6 +353,8 @@ mod tests {
         check("probation = \"0 s\"", "longer than 0");
         check("probation-errors = 1.5", "1.5 is not from 0 to 1");
         check("probation-slower = 0.5", "0.5 is not from 1 to");
+        check("candidate-differences = 2", "2 is not from 0 to 1");
+        check("candidate-promote = 0", "0 is not from 1 to");
         check("[[swap.probes]]\nplugn = \"a\"", "`plugin`");
         check("[[swap.probes]]\nplugin = \"a\"", "name");
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use glovebox_abi::Permission;
-use glovebox_events::{AnsweredBy, What};
+use glovebox_events::{AnsweredBy, NoteKind, What};
 use parking_lot::Mutex;
 
 use super::store::KeyValues;
@@ -234,6 +234,15 @@ impl InstanceServices {
     /// The same for a copy that is only tried: with a copy of the store, and without a trace in events,
     /// counts and logs.
     pub(crate) fn aside(&self) -> Arc<InstanceServices> {
+        self.beside(self.answers.clone())
+    }
+
+    /// The same for a shadow, which gets these answers.
+    pub(crate) fn shadow(&self, answers: Arc<dyn Answers>) -> Arc<InstanceServices> {
+        self.beside(Some(answers))
+    }
+
+    fn beside(&self, answers: Option<Arc<dyn Answers>>) -> Arc<InstanceServices> {
         let mock = self.mock.as_ref().map(|mock| mock.mock.clone());
         Arc::new(InstanceServices {
             plugin: self.plugin.clone(),
@@ -258,7 +267,7 @@ impl InstanceServices {
                 ArcSwapOption::new(faults.as_ref().map(anew))
             },
             functions: self.functions.clone(),
-            answers: self.answers.clone(),
+            answers,
         })
     }
 
@@ -285,6 +294,11 @@ impl InstanceServices {
             (true, false) => (set, AnsweredBy::Mock),
             (true, true) => (set, AnsweredBy::Host),
         }
+    }
+
+    /// Tells the log of something about a generation.
+    pub(crate) fn note(&self, generation: u32, text: String) {
+        self.record(generation, What::Note { kind: NoteKind::Generation, text });
     }
 
     pub(crate) fn record(&self, generation: u32, what: What) {

@@ -10,6 +10,7 @@ pub(crate) mod determinism;
 mod functions;
 mod instance_services;
 mod mock;
+mod overheard;
 mod remains;
 mod rights;
 mod serve;
@@ -35,6 +36,7 @@ pub use instance_services::ResourceUsage;
 pub(crate) use instance_services::{AllCancelled, Cancel, Cancellations, InstanceServices};
 pub use mock::{Mock, MockError};
 pub(crate) use mock::{MockEffect, MockServices};
+pub(crate) use overheard::{SameAnswers, Use};
 pub(crate) use remains::{Alive, RemainsCounter, resident};
 pub use remains::{LeftBehind, LeftKind, LiveGeneration, Remains, SwapMemory};
 pub(crate) use rights::{HotLimits, Rights};
@@ -99,6 +101,8 @@ pub(crate) struct CopyServices {
     answered_by: AnsweredBy,
     /// The result of the last function of the application, until the plugin takes it.
     pub(crate) given: Option<Vec<u8>>,
+    /// The uses of services of the call, if a shadow makes it again.
+    pub(crate) uses: Option<Vec<Use>>,
     /// Counts the copy for as long as it lives.
     _alive: Alive,
 }
@@ -138,6 +142,7 @@ impl CopyServices {
             delayed: Duration::ZERO,
             answered_by: AnsweredBy::Host,
             given: None,
+            uses: None,
         }
     }
 
@@ -207,6 +212,9 @@ impl CopyServices {
         self.delayed = Duration::ZERO;
         self.emitted.clear();
         self.given = None;
+        if let Some(uses) = &mut self.uses {
+            uses.clear();
+        }
         self.cancellations = self.shared.cancellations.for_call();
         self.last_step = None;
     }

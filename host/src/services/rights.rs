@@ -91,6 +91,13 @@ impl Rights {
         bits.load(Ordering::Relaxed) & (1 << (kind.0 & 63)) != 0
     }
 
+    /// The same as they are now, with other permissions.
+    pub(crate) fn with_grants(&self, grants: Grants) -> Rights {
+        let (limits, config) = (self.limits.load(), self.config.load());
+        Rights::new(grants, (**limits).clone(), &self.ceilings.load(), (**config).clone())
+            .with_seed(self.seed)
+    }
+
     /// Makes time and chance repeat.
     pub(crate) fn with_seed(mut self, seed: Option<u64>) -> Rights {
         self.seed = seed;

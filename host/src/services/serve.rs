@@ -10,7 +10,7 @@ use glovebox_events::{AnsweredBy, HostCall, Outcome, What};
 
 use super::arguments::{self, Argument};
 use super::mock::{MockEffect, StopFault};
-use super::{ANSWERABLE, Answered, Asked, CopyServices, Given, InstanceServices, SERVICES};
+use super::{ANSWERABLE, Answered, Asked, CopyServices, Given, InstanceServices, SERVICES, Use};
 use crate::guard::caught;
 use crate::policy::Parameter;
 use crate::record::span::{self, About};
@@ -179,6 +179,13 @@ impl CopyServices {
             Err(error) => {
                 span.record("error", tracing::field::display(error));
             }
+        }
+        if let Some(uses) = &mut self.uses {
+            uses.push(Use {
+                service: name_of(service),
+                arguments: arguments::whole(arguments),
+                result: result.as_ref().map(T::to_value).map_err(|error| *error),
+            });
         }
         if let Some(started) = started {
             let took = started.elapsed();
