@@ -27,6 +27,7 @@ mod filter;
 mod findings;
 mod frame;
 mod inspect;
+mod lines;
 mod load;
 mod observe;
 mod out;

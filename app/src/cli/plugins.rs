@@ -216,6 +216,17 @@ pub(super) fn status_json(status: &PluginStatus) -> Json {
         "no_effect": status.permissions.iter()
             .filter_map(|permission| Some((permission.permission.name().to_owned(), permission.no_effect?.into())))
             .collect::<serde_json::Map<String, Json>>(),
+        "candidate": status.candidate.as_ref().map(|tried| json!({
+            "generation": tried.generation,
+            "version": tried.version,
+            "role": tried.role.to_string(),
+            "calls": tried.calls,
+            "failed": tried.failed,
+            "serving_calls": tried.serving_calls,
+            "serving_failed": tried.serving_failed,
+            "different": tried.different,
+            "missed": tried.missed,
+        })),
         "remains": {
             "live": status.remains.live.iter()
                 .map(|live| json!({ "generation": live.generation, "copies": live.copies }))

@@ -53,6 +53,10 @@ pub enum Verb {
     MoveToWorker,
     TrustHere,
     RollBack,
+    TryShadow,
+    TryCanary,
+    Promote,
+    Dismiss,
     ToggleWatch,
     ToggleStrict,
     ToggleTrust,
@@ -167,6 +171,8 @@ pub struct Situation {
     pub native_in_worker: bool,
     /// The chosen plugin has a process of its own that runs.
     pub has_process: bool,
+    /// A next generation is tried beside the chosen plugin's.
+    pub candidate: bool,
     /// The chosen plugin has a generation to go back to.
     pub can_roll_back: bool,
     /// A trace is open that can be replayed.
@@ -482,6 +488,10 @@ pub const TABLE: &[Entry] = table! {
     Plugin: Verb::SaveBundle, "Save failure bundle…", "Write what this plugin did last to one file for somebody else: frames and log without their content, policy, sandbox, and how it failed", ICON_BUG_REPORT, [], |now| now.plugin, needs "a plugin";
     Plugin: Verb::CopyDebugger, "Copy debugger command", "Copy the command that attaches a debugger to the process of this plugin", ICON_CONTENT_COPY, [], |now| now.has_process, needs "a plugin with a process of its own";
     Plugin: Verb::RollBack, "Roll back", "Go back to the generation before", ICON_UNDO, [], |now| now.can_roll_back, needs "a generation to go back to";
+    Plugin: Verb::TryShadow, "Try as shadow…", "Let another build make all calls of the chosen plugin again, without an effect, and count what differs", ICON_CONTENT_COPY, [], |now| now.plugin, needs "a plugin";
+    Plugin: Verb::TryCanary, "Try as canary…", "Let another build answer one frame of ten in place of the chosen plugin", ICON_ALT_ROUTE, [], |now| now.plugin, needs "a plugin";
+    Plugin: Verb::Promote, "Promote", "Let the build that is tried take over, with the state of the one that serves", ICON_UPGRADE, [], |now| now.candidate, needs "a build that is tried";
+    Plugin: Verb::Dismiss, "Dismiss", "End the trial of the build that is tried", ICON_CLOSE, [], |now| now.candidate, needs "a build that is tried";
     Plugin: Verb::ToggleWatch, "Reload automatically", "Reload whenever the artifact changes", ICON_SYNC, [], |now| now.plugin, needs "a plugin";
     Plugin: Verb::Loop, "Reload, replay and compare", "Reload, replay the pinned trace and show what changed", ICON_AUTORENEW, [ctrl_shift(Key::Enter)], |now| now.plugin && now.baseline && !now.replay, needs "a plugin, a pinned trace, and no replay under way";
     #line Plugin: Verb::Compare, "Compare…", "Load another build beside the chosen plugin, send both the same inputs and show what differs", ICON_COMPARE, [], |now| now.plugin && !now.replay, needs "a plugin, and no replay under way";

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use glovebox_host::InstanceId;
+use glovebox_host::{CandidateRole, InstanceId};
 
 use crate::panics::contain;
 use crate::workbench::TraceId;
@@ -19,6 +19,8 @@ pub(crate) enum Purpose {
     Plugin,
     /// To load another build beside an instance, and to compare the two.
     Compare(InstanceId),
+    /// To try another build beside the one of an instance that serves.
+    Try(InstanceId, CandidateRole),
     /// To open a trace.
     Trace,
     /// To open a baseline.
@@ -106,9 +108,10 @@ fn ask(purpose: Purpose, name: &str) -> Option<PathBuf> {
     }
     let dialog = rfd::FileDialog::new();
     match purpose {
-        Purpose::Plugin | Purpose::Compare(_) => dialog
+        Purpose::Plugin | Purpose::Compare(_) | Purpose::Try(..) => dialog
             .set_title(match purpose {
                 Purpose::Plugin => "Open plugin",
+                Purpose::Try(..) => "Try another build",
                 _ => "Compare with another build",
             })
             .add_filter("Plugins", &["wasm", "wat", "toml", "so", "dylib", "dll"])

@@ -74,9 +74,11 @@ impl PathField {
     pub(super) fn new(purpose: Purpose, name: &str) -> PathField {
         let folder = std::env::current_dir().unwrap_or_default();
         let text = match purpose {
-            Purpose::Plugin | Purpose::Compare(_) | Purpose::Trace | Purpose::Baseline => {
-                String::new()
-            }
+            Purpose::Plugin
+            | Purpose::Compare(_)
+            | Purpose::Try(..)
+            | Purpose::Trace
+            | Purpose::Baseline => String::new(),
             Purpose::Save(_)
             | Purpose::SaveLive
             | Purpose::SaveBaseline
@@ -263,6 +265,11 @@ fn path(ui: &mut egui::Ui, ctx: PanelCtx<'_>, field: &mut PathField) -> bool {
             "A build of the same plugin: artifact, plugin.toml or its folder",
             "Compare",
         ),
+        Purpose::Try(..) => (
+            "Try another build",
+            "A build of the same plugin: artifact, plugin.toml or its folder",
+            "Try",
+        ),
         Purpose::Save(_) => {
             ("Save trace", "A new .mcap file; you are asked before one is replaced", "Save")
         }
@@ -312,7 +319,11 @@ fn path(ui: &mut egui::Ui, ctx: PanelCtx<'_>, field: &mut PathField) -> bool {
         let path = PathBuf::from(field.text.trim());
         let is_to_open = matches!(
             field.purpose,
-            Purpose::Plugin | Purpose::Compare(_) | Purpose::Trace | Purpose::Baseline
+            Purpose::Plugin
+                | Purpose::Compare(_)
+                | Purpose::Try(..)
+                | Purpose::Trace
+                | Purpose::Baseline
         );
         // A file that is there and cannot be read gets an error that says why.
         let is_missing = is_to_open && path.try_exists().is_ok_and(|exists| !exists);

@@ -8,6 +8,7 @@ mod kept;
 mod letters;
 mod lists;
 mod opened;
+mod tried;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

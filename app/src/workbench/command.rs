@@ -5,7 +5,7 @@ use std::time::Duration;
 use glovebox_abi::manifest::{Isolation, Limits};
 use glovebox_abi::{Frame, Permission};
 use glovebox_events::CallId;
-use glovebox_host::{Allowance, InstanceId, Lifetime, PolicyMode};
+use glovebox_host::{Allowance, CandidateRole, InstanceId, Lifetime, PolicyMode};
 use glovebox_inspector::baseline::Decision;
 use glovebox_inspector::diff::DiffOptions;
 use glovebox_inspector::filter::Filter;
@@ -114,6 +114,12 @@ pub enum Command {
     Restart(InstanceId),
     /// Goes back to a generation that is kept: the one of this number, or the latest.
     RollBack(InstanceId, Option<u32>),
+    /// Tries what is on disk, or another artifact, beside the generation that serves.
+    TryBeside(InstanceId, CandidateRole, Option<PathBuf>),
+    /// Lets what is tried take over.
+    Promote(InstanceId),
+    /// Ends the trial of what is tried.
+    Dismiss(InstanceId),
     /// Lets a version that is older than the running one, and waits for that, take over.
     AcceptOlder(InstanceId),
     /// Reloads whenever the artifact changes, or no longer.

@@ -140,6 +140,27 @@ impl Workbench {
                     work::roll_back(&host, instance, generation)
                 });
             }
+            Command::TryBeside(instance, role, file) => {
+                let host = self.host.clone();
+                let name = work::name_of(&host, instance);
+                self.jobs.start(format!("Trying another build of {name}"), move |state| {
+                    work::try_beside(&host, instance, role, file, state)
+                });
+            }
+            Command::Promote(instance) => {
+                let host = self.host.clone();
+                let name = work::name_of(&host, instance);
+                self.jobs.start(format!("Promoting a build of {name}"), move |_| {
+                    work::promote(&host, instance)
+                });
+            }
+            Command::Dismiss(instance) => {
+                let host = self.host.clone();
+                let name = work::name_of(&host, instance);
+                self.jobs.start(format!("Ending the trial beside {name}"), move |_| {
+                    work::dismiss(&host, instance)
+                });
+            }
             Command::Watch(instance, on) => {
                 let host = self.host.clone();
                 self.jobs

@@ -12,7 +12,9 @@ use glovebox_abi::Frame;
 use glovebox_abi::manifest::Isolation;
 use glovebox_events::{CallId, Outcome};
 use glovebox_files::OutputProblem;
-use glovebox_host::{Host, InstanceId, LoadRequest, Lost, Mock, PluginStatus, Policy, Task};
+use glovebox_host::{
+    CandidateRole, Host, InstanceId, LoadRequest, Lost, Mock, PluginStatus, Policy, Source, Task,
+};
 use glovebox_inspector::baseline::{Baseline, Decision, SourceTrace};
 use glovebox_inspector::diff::{self, DiffOptions, Run, RunCall, RunOutput};
 use glovebox_inspector::failure;
@@ -277,6 +279,47 @@ pub(super) fn roll_back(host: &Host, instance: InstanceId, generation: Option<u3
     match going.wait() {
         Ok(generation) => Finished::Done(format!("{name} went back, as generation {generation}")),
         Err(error) => Finished::Failed(format!("{name} was not rolled back: {error}")),
+    }
+}
+
+/// Tries another build beside the one that serves.
+pub(super) fn try_beside(
+    host: &Host,
+    instance: InstanceId,
+    role: CandidateRole,
+    file: Option<PathBuf>,
+    state: &JobState,
+) -> Finished {
+    let name = name_of(host, instance);
+    let own = || host.plugin(instance).and_then(|plugin| plugin.path().map(Path::to_owned));
+    let path = file.clone().or_else(own).unwrap_or_default();
+    let trying = match file {
+        Some(file) => host.try_beside_with(instance, Source::path(file), role),
+        None => host.try_beside(instance, role),
+    };
+    match wait(host, trying, &path, state) {
+        Ok(generation) => {
+            Finished::Done(format!("Generation {generation} of {name} is tried as {role}"))
+        }
+        Err(error) => Finished::Failed(format!("Nothing is tried beside {name}: {error}")),
+    }
+}
+
+/// Lets what is tried take over.
+pub(super) fn promote(host: &Host, instance: InstanceId) -> Finished {
+    let name = name_of(host, instance);
+    match host.promote(instance).wait() {
+        Ok(generation) => Finished::Done(format!("{name} runs generation {generation}")),
+        Err(error) => Finished::Failed(format!("{name} was not promoted: {error}")),
+    }
+}
+
+/// Ends the trial of what is tried.
+pub(super) fn dismiss(host: &Host, instance: InstanceId) -> Finished {
+    let name = name_of(host, instance);
+    match host.dismiss(instance).wait() {
+        true => Finished::Done(format!("Nothing is tried beside {name} any more")),
+        false => Finished::Partly(format!("Nothing was tried beside {name}")),
     }
 }
 

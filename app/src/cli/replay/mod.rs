@@ -302,6 +302,7 @@ impl Replay {
             pace: self.speed.0,
             rounds: self.selection.rounds,
             answers,
+            lines: None,
             source: &source.trace,
             against: &self.against,
             reports: &self.reports,

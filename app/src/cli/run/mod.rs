@@ -14,6 +14,7 @@ use glovebox_pipeline::{FrameTest, Pipeline};
 use super::against::Against;
 use super::diff::Reports;
 use super::error::Problem;
+use super::lines::LinesArgs;
 use super::plugins::PluginArgs;
 use super::report::{Files, Report, paths};
 use super::surroundings::Surroundings;
@@ -23,7 +24,8 @@ pub(super) use through::Through;
 ///
 /// All inputs enter in the order of the trace, whichever plugin they were recorded for; --filter
 /// selects some of them. Dependencies of plugins are loaded first if --plugin or the workspace
-/// names them. The exit code is 1 if a call fails or a limit of the pipeline stops an input. It is
+/// names them. On a terminal, `help` and Enter list what can be done with generations meanwhile. The
+/// exit code is 1 if a call fails or a limit of the pipeline stops an input. It is
 /// 4 if a plugin crashes or has to be stopped.
 #[derive(Debug, Args)]
 pub(super) struct Run {
@@ -42,6 +44,8 @@ pub(super) struct Run {
     /// Record the run in a new trace
     #[arg(long, value_name = "OUT")]
     pub record: Option<PathBuf>,
+    #[command(flatten)]
+    pub lines: LinesArgs,
     #[command(flatten)]
     pub with: PluginArgs,
 }
@@ -72,6 +76,7 @@ impl Run {
             pace: Pace::Max,
             rounds: 1,
             answers: None,
+            lines: Some(&self.lines),
             // It is compared with nothing.
             source: &SourceTrace::default(),
             against: &Against::default(),

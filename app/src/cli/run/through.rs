@@ -17,6 +17,7 @@ use super::super::against::{Against, Judged};
 use super::super::dependencies::{Needed, Wanted};
 use super::super::diff::Reports;
 use super::super::error::Problem;
+use super::super::lines::{Lines, LinesArgs};
 use super::super::load::LoadArgs;
 use super::super::observe::Recorded;
 use super::super::plugins;
@@ -46,6 +47,8 @@ pub(in super::super) struct Through<'a> {
     pub(in super::super) rounds: u32,
     /// The answers for the plugins, if the trace gives them.
     pub(in super::super) answers: Option<Arc<StageAnswers>>,
+    /// Whether lines that a person types steer the generations, if they may.
+    pub(in super::super) lines: Option<&'a LinesArgs>,
     /// The identity of the trace in a baseline.
     pub(in super::super) source: &'a SourceTrace,
     pub(in super::super) against: &'a Against,
@@ -87,6 +90,7 @@ impl Through<'_> {
         if standard.is_some() || self.reports.junit.is_some() {
             stage.keep_events();
         }
+        let _lines = self.lines.and_then(|lines| Lines::listen(&stage.host, lines));
         let started = Instant::now();
         let mut results = Results::default();
         let mut queued = stage.host.dispatch_stats().dispatched;

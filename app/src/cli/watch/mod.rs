@@ -19,6 +19,7 @@ use super::against::{Rules, Standard};
 use super::asked::remedy;
 use super::build::BuildArgs;
 use super::error::{Exit, Problem};
+use super::lines::{Lines, LinesArgs};
 use super::plugins::PluginArgs;
 use super::replay::{RoutingArgs, Stage};
 use super::report::{Report, count, say, to_stdout};
@@ -39,7 +40,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// the baseline, unless --against names another; with --build, that is a replay into the artifact of
 /// the build before, if it is there. A change of the policy's file applies it and leads to a replay,
 /// too. The verb runs until you interrupt it, or until there were as
-/// many changes as --changes says. The exit code is 1 if a change led to differences, or was refused.
+/// many changes as --changes says. On a terminal, `help` and Enter list what can be done with
+/// generations meanwhile. The exit code is 1 if a change led to differences, or was refused.
 #[derive(Debug, Args)]
 // How it is built means nothing if it is not.
 #[command(mut_group("BuildArgs", |how| how.requires("build")))]
@@ -68,6 +70,8 @@ pub(super) struct Watch {
     pub routing: RoutingArgs,
     #[command(flatten)]
     pub rules: Rules,
+    #[command(flatten)]
+    pub lines: LinesArgs,
     #[command(flatten)]
     pub with: PluginArgs,
 }
@@ -213,6 +217,7 @@ impl Watch {
         say(&format!("{}; {goes_on} {}", first.sentence(), self.plugin.display()));
         let watched = Watched { stage, plan, baseline, surroundings };
         let _building = workshop.map(|workshop| workshop.open(sender));
+        let _lines = Lines::listen(&watched.stage.host, &self.lines);
         self.follow(&watched, &changes)
     }
 

@@ -259,6 +259,7 @@ impl App {
             native_here: native == Some(Isolation::InProcess),
             native_in_worker: native == Some(Isolation::Process),
             has_process: plugin.is_some_and(|plugin| !plugin.processes.is_empty()),
+            candidate: plugin.is_some_and(|plugin| plugin.candidate.is_some()),
             can_roll_back: plugin.is_some_and(|plugin| plugin.can_roll_back),
             trace: shown.is_some() || view.baseline().is_some(),
             trace_shown: shown.is_some(),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use glovebox_abi::manifest::Isolation;
-use glovebox_host::{InstanceId, PluginStatus};
+use glovebox_host::{CandidateRole, InstanceId, PluginStatus};
 use glovebox_inspector::baseline::Decision;
 use glovebox_inspector::diff::Diff;
 use glovebox_inspector::replay::Pace;
@@ -26,6 +26,9 @@ use crate::workbench::{Command, Level, ReplayHow, Source, TraceId};
 
 /// The name that is offered for a trace of live frames.
 pub(super) const LIVE_FILE: &str = "live-frames.mcap";
+
+/// The share of frames that a build gets that is tried from the menu.
+const CANARY: CandidateRole = CandidateRole::Canary { one_in: 10, seed: 0 };
 
 /// The command that attaches a debugger to the first process of a plugin.
 fn debugger_command(plugin: &PluginStatus) -> Option<String> {
@@ -207,6 +210,10 @@ impl App {
             }
             Verb::Restart => self.with_plugin(Command::Restart),
             Verb::RollBack => self.with_plugin(|instance| Command::RollBack(instance, None)),
+            Verb::TryShadow => self.ask_for_candidate(ctx, CandidateRole::Shadow),
+            Verb::TryCanary => self.ask_for_candidate(ctx, CANARY),
+            Verb::Promote => self.with_plugin(Command::Promote),
+            Verb::Dismiss => self.with_plugin(Command::Dismiss),
             Verb::MoveToWorker => {
                 self.with_plugin(|instance| Command::Move { instance, to: Isolation::Process });
             }
@@ -414,6 +421,10 @@ impl App {
                 self.workbench.execute(Command::Compare { first, path });
                 self.choose_panel(PanelId::Diff);
             }
+            Purpose::Try(instance, role) => {
+                self.workbench.execute(Command::TryBeside(instance, role, Some(path)));
+                self.choose_panel(PanelId::Reload);
+            }
             Purpose::Save(trace) => {
                 let replace = false;
                 self.workbench.execute(Command::SaveTrace { trace, path, replace });
@@ -490,6 +501,13 @@ impl App {
             self.opening.extend(files.iter().cloned());
             self.await_opened();
             self.workbench.execute(Command::Start { files });
+        }
+    }
+
+    /// Asks for the build that is tried beside the chosen plugin; what is on disk is offered.
+    fn ask_for_candidate(&mut self, ctx: &egui::Context, role: CandidateRole) {
+        if let Some(instance) = self.shown.selection.plugin(self.view()) {
+            self.dialogs.open(ctx, Purpose::Try(instance, role), "");
         }
     }
 

@@ -2,7 +2,8 @@
 
 use egui::{ScrollArea, Ui};
 use egui_material_icons::icons as icon;
-use glovebox_host::{InstanceId, KeptGeneration, PluginStatus};
+use glovebox_abi::units::show_duration;
+use glovebox_host::{CandidateRole, CandidateStatus, InstanceId, KeptGeneration, PluginStatus};
 use glovebox_inspector::store::Reload;
 
 use super::reloads::{self, grid};
@@ -11,8 +12,8 @@ use crate::window::commands::Verb;
 use crate::window::context::{Panel, PanelCtx};
 use crate::window::look::{Standing, phase_tone, standing};
 use crate::window::shown::Shown;
-use crate::window::theme;
-use crate::window::widgets::text::{paragraph, plain};
+use crate::window::theme::{self, Tone};
+use crate::window::widgets::text::{Hint, paragraph, plain};
 use crate::window::widgets::{badge, fact, flow, label, section, separator};
 use crate::workbench::{Command, Reader, Source};
 
@@ -55,6 +56,7 @@ fn show(ui: &mut Ui, ctx: PanelCtx<'_>, state: &State) {
             head(ui, ctx, plugin);
             separator(ui);
             kept(ui, ctx, plugin);
+            candidate(ui, ctx, plugin);
             section(ui, "Left of all generations", |_| {});
             reloads::remains(ui, plugin.manifest.title(), &plugin.remains);
             ui.add_space(8.0);
@@ -139,6 +141,43 @@ fn kept(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus) {
             }
         });
     }
+    ui.add_space(8.0);
+}
+
+/// The build that is tried beside the one that serves, and what may be done with it.
+fn candidate(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus) {
+    let tokens = theme::of(ui);
+    section(ui, "Tried beside it", |_| {});
+    let Some(tried) = &plugin.candidate else {
+        flow(ui, |ui| {
+            // A shadow has no effect; a canary is asked for with its file.
+            let try_on_disk = ui.button("Try what is on disk as shadow");
+            let hint = "It makes all calls again, without an effect, and what differs is counted";
+            if try_on_disk.hint(hint).clicked() {
+                let role = CandidateRole::Shadow;
+                ctx.command(Command::TryBeside(plugin.instance, role, None));
+            }
+            verb_button(ui, ctx, Verb::TryShadow);
+            verb_button(ui, ctx, Verb::TryCanary);
+        });
+        ui.add_space(8.0);
+        return;
+    };
+    let CandidateStatus { generation, version, role, .. } = tried;
+    fact(ui, "Generation", format!("{generation}, version {version}, as {role}"));
+    fact(ui, "Calls", tried.to_string());
+    if let (Some(own), Some(serving)) = (tried.median, tried.serving_median) {
+        let (own, serving) = (show_duration(own), show_duration(serving));
+        fact(ui, "Half of the calls", format!("up to {own}; {serving} of the serving generation"));
+    }
+    for difference in &tried.differences {
+        let text = format!("call {}: {}", difference.call.0, difference.how);
+        ui.label(paragraph(text).color(tokens.tone(Tone::Warn)));
+    }
+    flow(ui, |ui| {
+        verb_button(ui, ctx, Verb::Promote);
+        verb_button(ui, ctx, Verb::Dismiss);
+    });
     ui.add_space(8.0);
 }
 

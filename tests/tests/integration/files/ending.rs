@@ -196,6 +196,39 @@ fn watching_ends_with_a_sentence() {
 }
 
 #[test]
+fn lines_steer_the_generations_of_what_is_watched() {
+    let folder = Folder::with_trace();
+    for (sample, name) in [("stats-v1.wasm", "stats.wasm"), ("stats.wasm", "next.wasm")] {
+        fs::copy(glovebox_tests::sample(sample), folder.0.path().join(name)).unwrap();
+    }
+    let watch = ["watch", "stats.wasm", "--trace", "in.mcap", "--commands"];
+    let mut child = start_with(Stdio::piped(), &folder, &watch);
+    let mut stdin = child.stdin.take().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.next().unwrap().contains("watching"));
+    for (line, expected) in [
+        ("generations", "stats: generation 1, version 1.0.0, runs; none is kept"),
+        ("back", "Not done: "),
+        ("shadow next.wasm", "stats: generation 2 is tried as shadow"),
+        ("generations", "generation 2 is tried as shadow: 0 calls, 0 failed"),
+        ("promote", "stats takes what was tried: generation 3, version 2.0.0 runs"),
+        ("generations", "kept: 1 (version 1.0.0)"),
+        ("back stats 1", "stats went back: generation 4, version 1.0.0 runs"),
+        ("canary 2 next.wasm", "is tried as canary for 1 frame of 2"),
+        ("dismiss", "stats: the trial is over"),
+        ("dismiss", "Not done: nothing is tried beside stats"),
+        ("jump", "Not done: `jump` is no command; `help` lists them"),
+    ] {
+        writeln!(stdin, "{line}").unwrap();
+        let said = lines.next().unwrap();
+        assert!(said.contains(expected), "{line}: {said}");
+    }
+    signal(&child, "INT");
+    let last = lines.last().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{last}");
+}
+
+#[test]
 fn a_signal_cancels_what_hangs() {
     /// A verb with a plugin that hangs for minutes, what the program logs before it does, and its
     /// last sentence.
