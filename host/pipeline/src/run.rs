@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use glovebox_abi::Frame;
+use glovebox_abi::{Frame, Header};
 use glovebox_events::{CallId, Outcome};
 use parking_lot::Mutex;
 
@@ -266,7 +266,9 @@ impl<'a> Walk<'a> {
             meters.stages[position].call(frame, &reply.outcome, took);
             drop(meters);
             let action = if reply.outcome.is_completed() {
-                let frames: Vec<Frame> = reply.frames.into_iter().collect();
+                let plugin = &self.running.plugins[position];
+                let frames = reply.frames.into_iter().map(|frame| of_its_own(frame, plugin));
+                let frames: Vec<Frame> = frames.collect();
                 let count = frames.len();
                 match self.give(position, frames) {
                     true => Action::Answered(count),
@@ -378,6 +380,16 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// A frame that names no source but its plugin: none speaks for another one.
+fn of_its_own(mut frame: Frame, plugin: &str) -> Frame {
+    // Most frames name no source.
+    let is_empty = frame.header.as_bytes().is_empty();
+    if !is_empty && frame.header.get(Header::SOURCE).is_some() {
+        frame.header = frame.header.with_text(Header::SOURCE, plugin);
+    }
+    frame
+}
+
 impl Running {
     /// True if a frame that reaches a stage is for it.
     fn is_for(&self, position: usize, frame: &Frame) -> bool {
@@ -389,5 +401,28 @@ impl Running {
             None => self.host.accepts(self.instances[position], frame.kind).unwrap_or(true),
         };
         right_kind && stage.condition.as_ref().is_none_or(|condition| condition.matches(frame))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_stage_speaks_for_another_one() {
+        /// Checks the source that an answer names against the one that goes on.
+        #[track_caller]
+        fn check(named: Option<&str>, expected: Option<&str>) {
+            let mut frame = Frame::data("x");
+            if let Some(named) = named {
+                frame.header = frame.header.with_text(Header::SOURCE, named);
+            }
+            let frame = of_its_own(frame, "redact");
+            assert_eq!(frame.header.get_text(Header::SOURCE).as_deref(), expected);
+        }
+        check(None, None);
+        check(Some("redact"), Some("redact"));
+        check(Some("auth"), Some("redact"));
+        check(Some(""), Some("redact"));
     }
 }
