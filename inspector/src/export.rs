@@ -26,6 +26,7 @@
 //! Perfetto ([`PerfettoWriter`]), frames to Wireshark ([`PcapngWriter`], [`dissector`]).
 
 mod csv;
+mod figures;
 mod pcapng;
 mod perfetto;
 mod prometheus;
@@ -33,6 +34,7 @@ mod prometheus;
 mod tests;
 
 pub use csv::write_csv;
+pub use figures::{InstanceMetrics, Runner};
 pub use pcapng::{MAX_PACKET, MAX_WAITING, PcapngWriter, dissector};
 pub use perfetto::PerfettoWriter;
 pub use prometheus::write_prometheus;
@@ -55,8 +57,14 @@ use crate::decode::{
 /// # Errors
 ///
 /// If `out` refuses.
-pub fn write_ndjson(event: &Event, name: Option<&str>, out: &mut impl Write) -> io::Result<()> {
+pub fn write_ndjson(
+    event: &Event,
+    name: Option<&str>,
+    version: Option<&str>,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let mut line = fields(event);
+    line.extend(version.map(|version| ("instance_version".to_owned(), version.into())));
     line.extend(name.map(|name| ("instance_name".to_owned(), name.into())));
     serde_json::to_writer(&mut *out, &line)?;
     out.write_all(b"\n")

@@ -1,24 +1,26 @@
-//! Series as comma-separated values (RFC 4180): one line for each bucket of each plugin.
+//! Series as comma-separated values (RFC 4180): one line for each bucket of each instance.
 
 use std::io::{self, Write};
 use std::time::Duration;
 
+use super::Runner;
 use crate::metrics::Series;
 
-const HEADER: &str = "plugin,start_ns,step_ns,frames,calls,errors,p50_ns,p99_ns,memory_bytes";
+const HEADER: &str =
+    "plugin,instance,version,start_ns,step_ns,frames,calls,errors,p50_ns,p99_ns,memory_bytes";
 
-/// Writes the series of plugins; what nobody knows is empty.
+/// Writes the series of instances, each of one version; what nobody knows is empty.
 ///
 /// # Errors
 ///
 /// If `out` refuses.
 pub fn write_csv<'a>(
-    series: impl IntoIterator<Item = (&'a str, &'a Series)>,
+    series: impl IntoIterator<Item = (&'a Runner, &'a Series)>,
     out: &mut impl Write,
 ) -> io::Result<()> {
     write!(out, "{HEADER}\r\n")?;
-    for (plugin, series) in series {
-        let plugin = quoted(plugin);
+    for (Runner { plugin, instance, version }, series) in series {
+        let (plugin, version) = (quoted(plugin), quoted(version));
         let step = series.step.as_nanos();
         for bucket in &series.buckets {
             let time = |time: Option<Duration>| {
@@ -27,7 +29,7 @@ pub fn write_csv<'a>(
             let memory = bucket.memory.map_or_else(String::new, |bytes| bytes.to_string());
             write!(
                 out,
-                "{plugin},{},{step},{},{},{},{},{},{memory}\r\n",
+                "{plugin},{instance},{version},{},{step},{},{},{},{},{},{memory}\r\n",
                 bucket.start,
                 bucket.frames,
                 bucket.calls,

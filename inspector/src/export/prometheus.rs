@@ -11,6 +11,7 @@ use std::io::{self, Write};
 use glovebox_abi::FRAME_PREFIX_LEN;
 use glovebox_events::latency::Latencies;
 
+use super::Runner;
 use crate::metrics::{GenerationMetrics, PermissionUses};
 
 /// The suffix of a sample's name, its labels, and its value.
@@ -158,22 +159,27 @@ fn label(name: &str, value: &str) -> String {
     format!(",{name}=\"{value}\"")
 }
 
-/// Writes the figures of all generations.
+/// Writes the figures of generations, each with the instance and the version that ran it.
 ///
 /// # Errors
 ///
 /// If `out` refuses.
-pub fn write_prometheus(figures: &[GenerationMetrics], out: &mut impl Write) -> io::Result<()> {
+pub fn write_prometheus(
+    figures: &[(Runner, GenerationMetrics)],
+    out: &mut impl Write,
+) -> io::Result<()> {
     for Family { name, help, kind, samples } in &FAMILIES {
         writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}")?;
-        for one in figures {
-            let plugin = label("plugin", &one.plugin);
+        for (Runner { plugin, instance, version }, one) in figures {
+            let plugin = label("plugin", plugin);
             let plugin = plugin.trim_start_matches(',');
+            let instance = label("instance", &instance.to_string());
+            let version = label("version", version);
             let generation = one.generation;
             for (suffix, labels, value) in samples(one) {
                 writeln!(
                     out,
-                    "{name}{suffix}{{{plugin},generation=\"{generation}\"{labels}}} {value}"
+                    "{name}{suffix}{{{plugin}{instance}{version},generation=\"{generation}\"{labels}}} {value}"
                 )?;
             }
         }

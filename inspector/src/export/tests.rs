@@ -3,27 +3,83 @@ use std::time::Duration;
 use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionOption;
 
 use super::*;
-use crate::metrics::{Bucket, Metrics, Series};
+use crate::metrics::{Bucket, Series};
 use crate::sample;
 
-fn metrics() -> Metrics {
-    let mut metrics = Metrics::default();
+fn metrics() -> InstanceMetrics {
+    let mut metrics = InstanceMetrics::keeping(100, &[]);
     sample::events().iter().for_each(|event| metrics.ingest(event));
     metrics
 }
 
 #[test]
+fn copies_and_versions_stay_apart() {
+    /// Checks instances, generations and versions that answered a call each, against the labels of
+    /// the calls in figures and the first fields of the lines of series.
+    #[track_caller]
+    fn check(ran: &[(u64, u32, &str)], labels: &[&str], lines: &[&str]) {
+        let mut metrics = InstanceMetrics::keeping(100, &[]);
+        for (instance, generation, version) in ran {
+            let loaded = What::Loaded {
+                version: (*version).to_owned(),
+                tier: glovebox_abi::manifest::Tier::Wasm,
+                binding: glovebox_events::Binding::FrameAbi,
+                digest: String::new(),
+                took: Duration::ZERO,
+                cached: false,
+            };
+            let ended = What::CallEnded {
+                call: glovebox_events::CallId(1),
+                outcome: glovebox_events::Outcome::Completed,
+                timing: glovebox_events::Timing::default(),
+                bytes_in: 0,
+                bytes_out: 0,
+                frames_out: 0,
+                memory: None,
+            };
+            for what in [loaded, ended] {
+                let (instance, generation) = (*instance, *generation);
+                let plugin = "echo".into();
+                let event = Event { sequence: 0, at: 0, plugin, instance, generation, what };
+                metrics.ingest(&event);
+            }
+        }
+        let mut text = Vec::new();
+        write_prometheus(&metrics.generations(), &mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let calls = "glovebox_plugin_calls_total{plugin=\"echo\",";
+        let found = text.lines().filter_map(|line| line.strip_prefix(calls));
+        assert_eq!(found.collect::<Vec<_>>(), labels);
+        let mut text = Vec::new();
+        let series = metrics.series(false);
+        write_csv(series.iter().map(|(runner, series)| (runner, series)), &mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let found = text.lines().skip(1).map(|line| line.split_once(",0,1000000000").unwrap().0);
+        assert_eq!(found.collect::<Vec<_>>(), lines);
+    }
+    check(
+        &[(1, 1, "1.0.0"), (2, 1, "1.0.0"), (1, 2, "2.0.0")],
+        &[
+            "instance=\"1\",version=\"1.0.0\",generation=\"1\"} 1",
+            "instance=\"2\",version=\"1.0.0\",generation=\"1\"} 1",
+            "instance=\"1\",version=\"2.0.0\",generation=\"2\"} 1",
+        ],
+        &["echo,1,1.0.0", "echo,2,1.0.0", "echo,1,2.0.0"],
+    );
+}
+
+#[test]
 fn prometheus_reads_well() {
-    let mut figures = metrics().snapshot().generations;
+    let mut figures = metrics().generations();
     let silent =
-        figures.iter_mut().find(|one| &*one.plugin == "redact").expect("the sample has it");
-    silent.plugin = "a\"b\\c\nd".into();
+        figures.iter_mut().find(|(one, _)| &*one.plugin == "redact").expect("the sample has it");
+    silent.0.plugin = "a\"b\\c\nd".into();
     let mut text = Vec::new();
     write_prometheus(&figures, &mut text).unwrap();
     let text = String::from_utf8(text).unwrap();
     let check = |line: &str| assert!(text.lines().any(|one| one == line), "{line}\n{text}");
-    let escaped = "plugin=\"a\\\"b\\\\c\\nd\",generation=\"2\"";
-    let echo = "plugin=\"echo\",generation=\"2\"";
+    let escaped = "plugin=\"a\\\"b\\\\c\\nd\",instance=\"4\",version=\"1.3.0\",generation=\"2\"";
+    let echo = "plugin=\"echo\",instance=\"4\",version=\"1.3.0\",generation=\"2\"";
     check("# TYPE glovebox_plugin_calls_total counter");
     check(&format!("glovebox_trace_outcomes_total{{{echo},outcome=\"cancelled\"}} 1"));
     check(&format!("glovebox_trace_frames_total{{{escaped},direction=\"in\"}} 0"));
@@ -48,17 +104,19 @@ fn series_become_lines() {
         let step = Duration::from_millis(100);
         let series = Series { step, buckets: vec![bucket], ..Series::default() };
         let mut text = Vec::new();
-        write_csv([(plugin, &series)], &mut text).unwrap();
+        let (instance, version) = (7, "1.0".into());
+        let runner = Runner { plugin: plugin.into(), instance, version };
+        write_csv([(&runner, &series)], &mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
         let (header, line) = text.split_once("\r\n").unwrap();
         assert_eq!(line, format!("{expected}\r\n"));
-        assert_eq!(header.split(',').count(), 9);
+        assert_eq!(header.split(',').count(), 11);
     }
     let bucket = Bucket { start: 5, frames: 3, ..Bucket::default() };
-    check("echo", bucket, "echo,5,100000000,3,0,0,,,");
+    check("echo", bucket, "echo,7,1.0,5,100000000,3,0,0,,,");
     let p50 = Some(Duration::from_micros(2));
     let whole = Bucket { calls: 2, errors: 1, p50, memory: Some(7), ..bucket };
-    check("a,\"b\"", whole, "\"a,\"\"b\"\"\",5,100000000,3,2,1,2000,,7");
+    check("a,\"b\"", whole, "\"a,\"\"b\"\"\",7,1.0,5,100000000,3,2,1,2000,,7");
 }
 
 /// The sample, with each call in one plugin.

@@ -41,7 +41,10 @@ fn known(expression: &Expression, wanted: bool) -> Option<Expression> {
             let is_known = match condition {
                 Condition::Kind(_) | Condition::Value(..) | Condition::Search(..) => true,
                 Condition::Number(field, _) => *field == NumberField::Size,
-                Condition::Plugin(_) | Condition::Direction(_) | Condition::Status(_) => false,
+                Condition::Plugin(_)
+                | Condition::Version(_)
+                | Condition::Direction(_)
+                | Condition::Status(_) => false,
             };
             is_known.then(|| expression.clone())
         }
@@ -88,6 +91,6 @@ mod tests {
         check("not (latency>5ms or header.a=1)", Some("not (header.a=1)"));
         check("not (latency>5ms and header.a=1)", None);
         check("not (size>1k and header.a=1)", Some("not (size>1k and header.a=1)"));
-        check("plugin:x dir:in status:error call=1 instance=1 gen=1", None);
+        check("plugin:x dir:in status:error call=1 instance=1 gen=1 version=1.0.0", None);
     }
 }

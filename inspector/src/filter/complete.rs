@@ -23,7 +23,7 @@ const MAX_PATHS: usize = 200;
 const MAX_VALUES: usize = 20;
 /// Characters of a value that is remembered.
 const MAX_VALUE: usize = 60;
-/// Plugins that are remembered.
+/// Plugins that are remembered, and as many of their versions and instances.
 const MAX_PLUGINS: usize = 200;
 /// Bytes of a payload that is looked into.
 const MAX_PAYLOAD: usize = 64 << 10;
@@ -35,6 +35,8 @@ const MAX_ITEMS: usize = 3;
 #[derive(Debug, Clone, Default)]
 pub struct SeenValues {
     plugins: BTreeSet<String>,
+    versions: BTreeSet<String>,
+    instances: BTreeSet<u64>,
     kinds: Kinds,
     header: Paths,
     payload: Paths,
@@ -48,6 +50,13 @@ impl SeenValues {
     pub fn add(&mut self, subject: &Subject<'_>) {
         self.add_plugin(subject.plugin);
         self.kinds.insert(subject.kind);
+        if self.versions.len() < MAX_PLUGINS && !subject.version.is_empty() {
+            self.versions.insert(subject.version.to_owned());
+        }
+        // A frame by itself is of none.
+        if self.instances.len() < MAX_PLUGINS && subject.generation > 0 {
+            self.instances.insert(subject.instance);
+        }
         if let Ok(header) = Document::cbor(subject.header) {
             collect(header.root(), &mut Path(Vec::new()), &mut self.header);
         }
@@ -225,8 +234,9 @@ fn describe(field: &str) -> (&'static str, &'static str) {
         "size" => (">", "bytes of the frame"),
         "time" => (">", "since the first event"),
         "call" => (":", "number of the call"),
-        "instance" => (":", "number of the plugin's copy"),
+        "instance" => ("=", "one running plugin, by its number"),
         "gen" => (":", "generation of the plugin"),
+        "version" => ("=", "version of the plugin"),
         "text" => (":", "in header or payload"),
         "header" => (".", "a value in the header"),
         "payload" => (".", "a value in JSON or CBOR"),
@@ -241,6 +251,10 @@ fn values(field: &str, seen: &SeenValues) -> Vec<Offer> {
     };
     match field {
         "plugin" => seen.plugins.iter().map(String::as_str).map(offer("seen")).collect(),
+        "version" => seen.versions.iter().map(String::as_str).map(offer("seen")).collect(),
+        "instance" => {
+            seen.instances.iter().map(|number| offer("seen")(&number.to_string())).collect()
+        }
         "kind" => {
             let mut kinds = seen.kinds;
             let there = seen.kinds.iter().map(|kind| offer("seen")(&kind.to_string()));

@@ -2,7 +2,7 @@
 
 use glovebox_abi::{Kind, units};
 
-use super::expression::{Condition, Format, NumberField, Place, PluginTest, Root};
+use super::expression::{Condition, Format, NameTest, NumberField, Place, Root};
 use super::parse::{Element, Operator, Parser, Scope, Word, read_path};
 use super::path::Path;
 use super::pattern::{Pattern, Search};
@@ -12,9 +12,9 @@ use glovebox_events::Direction;
 use glovebox_trace::{Directions, Kinds, Numbers, Statuses};
 
 /// The fields, in the order in which they are offered.
-pub(super) const FIELDS: [&str; 15] = [
+pub(super) const FIELDS: [&str; 16] = [
     "plugin", "kind", "dir", "status", "latency", "size", "time", "call", "instance", "gen",
-    "text", "header", "payload", "json", "cbor",
+    "version", "text", "header", "payload", "json", "cbor",
 ];
 
 /// The fields that tell something about a frame by itself.
@@ -93,7 +93,8 @@ pub(super) fn read<'a>(
         return reader.inside(root);
     }
     Ok(match field.name {
-        "plugin" => Condition::Plugin(reader.plugin()?),
+        "plugin" => Condition::Plugin(reader.name()?),
+        "version" => Condition::Version(reader.name()?),
         "kind" => Condition::Kind(reader.kinds()?),
         "dir" => Condition::Direction(reader.directions()?),
         "status" => Condition::Status(reader.statuses()?),
@@ -153,14 +154,14 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn plugin(&mut self) -> Result<PluginTest, FilterError> {
+    fn name(&mut self) -> Result<NameTest, FilterError> {
         match self.operator {
             Operator::Contains | Operator::Match | Operator::NotMatch => {
-                self.search("").map(PluginTest::Search)
+                self.search("").map(NameTest::Search)
             }
             _ => {
                 let names = self.names(": = != ~ !~ in")?;
-                Ok(PluginTest::Among(names.into_iter().map(|name| name.text).collect()))
+                Ok(NameTest::Among(names.into_iter().map(|name| name.text).collect()))
             }
         }
     }

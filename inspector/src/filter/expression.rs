@@ -22,7 +22,8 @@ pub(super) enum Expression {
 /// One condition. `!=` and `!~` are negated ones and do not appear here.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Condition {
-    Plugin(PluginTest),
+    Plugin(NameTest),
+    Version(NameTest),
     Kind(Kinds),
     Direction(Directions),
     /// One of these, `denied` and `injected` included.
@@ -34,7 +35,7 @@ pub(super) enum Condition {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum PluginTest {
+pub(super) enum NameTest {
     Among(Vec<String>),
     Search(Search),
 }
@@ -172,12 +173,8 @@ impl fmt::Display for Expression {
 impl fmt::Display for Condition {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Condition::Plugin(PluginTest::Among(names)) => {
-                set(formatter, "plugin", names.iter().map(|name| Word(name).to_string()))
-            }
-            Condition::Plugin(PluginTest::Search(search)) => {
-                write!(formatter, "plugin{}", Searched(search))
-            }
+            Condition::Plugin(test) => name(formatter, "plugin", test),
+            Condition::Version(test) => name(formatter, "version", test),
             Condition::Kind(kinds) => set(formatter, "kind", kind_runs(kinds).into_iter()),
             Condition::Direction(directions) => {
                 let both = [Direction::In, Direction::Out].into_iter();
@@ -207,6 +204,15 @@ impl fmt::Display for Condition {
                 write!(formatter, "{}{}", place.name(), Searched(search))
             }
         }
+    }
+}
+
+fn name(formatter: &mut fmt::Formatter<'_>, field: &str, test: &NameTest) -> fmt::Result {
+    match test {
+        NameTest::Among(names) => {
+            set(formatter, field, names.iter().map(|name| Word(name).to_string()))
+        }
+        NameTest::Search(search) => write!(formatter, "{field}{}", Searched(search)),
     }
 }
 

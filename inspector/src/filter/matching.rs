@@ -1,6 +1,6 @@
 //! Does a frame fulfil a condition?
 
-use super::expression::{Condition, Expression, NumberField, Place, PluginTest, Root};
+use super::expression::{Condition, Expression, NameTest, NumberField, Place, Root};
 use super::{Subject, seek};
 use glovebox_trace::Directions;
 
@@ -17,6 +17,8 @@ impl Condition {
     fn holds(&self, subject: &Subject<'_>) -> bool {
         match self {
             Condition::Plugin(test) => test.holds(subject.plugin),
+            // A version that nobody knows is none of those that are named.
+            Condition::Version(test) => !subject.version.is_empty() && test.holds(subject.version),
             Condition::Kind(kinds) => kinds.contains(subject.kind),
             Condition::Direction(directions) => {
                 directions.overlaps(Directions::of(subject.direction))
@@ -42,11 +44,11 @@ impl Condition {
     }
 }
 
-impl PluginTest {
-    pub(super) fn holds(&self, plugin: &str) -> bool {
+impl NameTest {
+    pub(super) fn holds(&self, found: &str) -> bool {
         match self {
-            PluginTest::Among(names) => names.iter().any(|name| name == plugin),
-            PluginTest::Search(search) => search.found_in(plugin.as_bytes()),
+            NameTest::Among(names) => names.iter().any(|name| name == found),
+            NameTest::Search(search) => search.found_in(found.as_bytes()),
         }
     }
 }

@@ -17,6 +17,7 @@
 //! | `size` | bytes of the encoded frame: `1k`, `64 KiB` in quotes | the same |
 //! | `time` | since the first event, a duration with its unit: `1.5s` | the same |
 //! | `call`, `instance`, `gen` | a number | the same |
+//! | `version` | part of the version that the plugin has; all of it with `=` and in sets | `: = != ~ !~ in` |
 //! | `header.<path>` | part of the value; all of it with `=` | all |
 //! | `payload.<path>` | the same, in JSON or CBOR | all |
 //! | `json.<path>`, `cbor.<path>` | the same, if the payload is of this format | all |

@@ -10,7 +10,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::expression::{Condition, Format, NumberField, Place, PluginTest, Root, Word};
+use super::expression::{Condition, Format, NameTest, NumberField, Place, Root, Word};
 use super::path::{Path, Step};
 use super::pattern::{MaskedByte, Pattern, Search};
 use super::value::{Literal, Member, Order, ValueTest};
@@ -113,8 +113,9 @@ fn condition() -> impl Strategy<Value = Condition> {
     let place = select(vec![Place::Anywhere, Place::Header, Place::Payload]);
     prop_oneof![
         vec(prop_oneof![plugin(), TEXT], 1..3)
-            .prop_map(|names| Condition::Plugin(PluginTest::Among(names))),
-        search().prop_map(|search| Condition::Plugin(PluginTest::Search(search))),
+            .prop_map(|names| Condition::Plugin(NameTest::Among(names))),
+        search().prop_map(|search| Condition::Plugin(NameTest::Search(search))),
+        search().prop_map(|search| Condition::Version(NameTest::Search(search))),
         kinds.prop_map(Condition::Kind),
         directions.prop_map(Condition::Direction),
         statuses().prop_map(Condition::Status),

@@ -23,6 +23,8 @@ pub struct Subject<'a> {
     pub instance: u64,
     /// Generation of the plugin, from 1.
     pub generation: u32,
+    /// The version that it runs; empty if nothing says it.
+    pub version: &'a str,
     /// When the frame was seen, since the first event of the store or trace.
     pub time: Duration,
     /// Where the call stands, and what its host calls add.
@@ -55,6 +57,7 @@ impl<'a> Subject<'a> {
             call: CallId(0),
             instance: 0,
             generation: 0,
+            version: "",
             time: Duration::ZERO,
             status: Statuses::NONE,
             latency: None,

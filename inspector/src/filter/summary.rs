@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::expression::{Condition, Expression, NumberField, PluginTest, Root};
+use super::expression::{Condition, Expression, NameTest, NumberField, Root};
 use super::{Filter, Subject, nanoseconds};
 use glovebox_trace::index::HeaderValues;
 use glovebox_trace::{Directions, Kinds, Numbers, Statuses};
@@ -186,11 +186,11 @@ fn of_condition(condition: &Condition, summary: &ChunkSummary) -> Possible {
             }),
             no: true,
         },
-        Condition::Value(..) | Condition::Search(..) => Possible::ANYTHING,
+        Condition::Version(_) | Condition::Value(..) | Condition::Search(..) => Possible::ANYTHING,
     }
 }
 
-fn of_plugins(test: &PluginTest, summary: &ChunkSummary) -> Possible {
+fn of_plugins(test: &NameTest, summary: &ChunkSummary) -> Possible {
     let Some(plugins) = &summary.plugins else {
         return Possible::ANYTHING;
     };

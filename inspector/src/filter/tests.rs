@@ -54,6 +54,7 @@ fn filters_match() {
         call: CallId(7),
         instance: 3,
         generation: 2,
+        version: "2.0.0",
         time: Duration::from_millis(1500),
         status: Statuses::of(Some(&failed), Statuses::NONE),
         latency: Some(Duration::from_millis(20)),
@@ -68,6 +69,13 @@ fn filters_match() {
     check("plugin=redact", false);
     check("plugin=redact-mail", true);
     check("plugin!=redact-mail", false);
+    check("version=2.0.0", true);
+    check("version=2.0", false);
+    check("version:2.0", true);
+    check("version!=2.0.0", false);
+    check("version in {1.0.0, 2.0.0}", true);
+    check("version ~ /^1/", false);
+    check("instance=3 version=2.0.0", true);
     check("kind:data", true);
     check("kind:0x61", false);
     check("kind!=control", true);
@@ -203,6 +211,9 @@ fn calls_that_run_have_no_latency() {
     check("status:pending", true);
     check("status:denied", true);
     check("status:injected", false);
+    // Nobody knows its version.
+    check("version:1", false);
+    check("version!=1.0.0", true);
     check("status:error", false);
     check("latency<1min", false);
     check("latency>0ns", false);

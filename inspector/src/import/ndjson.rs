@@ -291,6 +291,8 @@ pub(super) fn parse(
     if let Some(instance_name) = fields.text("instance_name")? {
         reading.name(&plugin, instance, &instance_name)?;
     }
+    // For people; events have the number alone.
+    fields.text("instance_version")?;
     let name = fields.text("type")?;
     if name.is_none() && !fields.0.iter().any(|(key, _)| OF_A_FRAME.contains(&key.as_str())) {
         return Err(match fields.0.first() {

@@ -619,8 +619,13 @@ fn frames_can_be_written_by_hand() {
 fn every_event_survives_ndjson() {
     for event in crate::sample::events() {
         let mut line = Vec::new();
-        export::write_ndjson(&event, Some(&format!("{} · 1.0.0", event.plugin)), &mut line)
-            .expect("memory takes all");
+        export::write_ndjson(
+            &event,
+            Some(&format!("{} · 1.0.0", event.plugin)),
+            Some("1.0.0"),
+            &mut line,
+        )
+        .expect("memory takes all");
         let (events, _) = import_bytes(&line).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(events, [event]);
     }
@@ -633,7 +638,7 @@ fn json_payloads_stay_as_they_were_written() {
         let (events, _) = import_bytes(line.as_bytes()).expect(payload);
         assert_eq!(frame_of(&events[0]).payload, payload.as_bytes(), "{payload}");
         let mut exported = Vec::new();
-        export::write_ndjson(&events[0], None, &mut exported).expect("memory takes all");
+        export::write_ndjson(&events[0], None, None, &mut exported).expect("memory takes all");
         let (again, _) = import_bytes(&exported).expect(payload);
         assert_eq!(frame_of(&again[0]).payload, payload.as_bytes(), "{payload}");
     }
@@ -705,7 +710,7 @@ fn host_calls_survive_ndjson_exactly() {
         }
         let line = |event: &Event| {
             let mut line = Vec::new();
-            export::write_ndjson(event, None, &mut line).expect("memory takes all");
+            export::write_ndjson(event, None, None, &mut line).expect("memory takes all");
             String::from_utf8(line).expect("JSON is text")
         };
         let text = line(&event);
@@ -737,8 +742,13 @@ fn times_that_need_more_than_64_bits_survive_ndjson() {
             ),
         };
         let mut line = Vec::new();
-        export::write_ndjson(&event, Some(&format!("{} · 1.0.0", event.plugin)), &mut line)
-            .expect("memory takes all");
+        export::write_ndjson(
+            &event,
+            Some(&format!("{} · 1.0.0", event.plugin)),
+            Some("1.0.0"),
+            &mut line,
+        )
+        .expect("memory takes all");
         let text = String::from_utf8_lossy(&line).into_owned();
         assert!(text.contains(&time.to_string()), "{text}");
         let (events, _) = import_bytes(&line).unwrap_or_else(|error| panic!("{text}: {error}"));
@@ -810,8 +820,13 @@ fn floats_of_any_size_survive_ndjson() {
         let event =
             Event { sequence: 0, at: 0, plugin: "p".into(), instance: 0, generation: 1, what };
         let mut line = Vec::new();
-        export::write_ndjson(&event, Some(&format!("{} · 1.0.0", event.plugin)), &mut line)
-            .expect("memory takes all");
+        export::write_ndjson(
+            &event,
+            Some(&format!("{} · 1.0.0", event.plugin)),
+            Some("1.0.0"),
+            &mut line,
+        )
+        .expect("memory takes all");
         let (events, _) = import_bytes(&line).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(frame_of(&events[0]), &frame, "{float}");
     }
@@ -913,7 +928,7 @@ fn texts_stay_texts_and_bytes_stay_bytes() {
         let event =
             Event { sequence: 0, at: 0, plugin: "p".into(), instance: 0, generation: 1, what };
         let mut line = Vec::new();
-        export::write_ndjson(&event, None, &mut line).expect("memory takes all");
+        export::write_ndjson(&event, None, None, &mut line).expect("memory takes all");
         let text = String::from_utf8_lossy(&line).into_owned();
         assert_eq!(text.contains("header_hex"), in_hex, "{text}");
         let (events, report) = import_bytes(&line).expect("it is NDJSON");

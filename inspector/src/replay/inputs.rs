@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use glovebox_abi::Header;
 use glovebox_events::{CallId, CallKey, Direction, Event, What};
-use glovebox_trace::{Statuses, TraceError, TraceReader, refuse_placeholder};
+use glovebox_trace::{Statuses, TraceError, TraceReader, Versions, refuse_placeholder};
 use roaring::RoaringTreemap;
 
 use super::cause::Emits;
@@ -151,12 +151,14 @@ struct Scan {
     starts: Option<(u64, Option<u64>)>,
     /// If there is a filter.
     ends: Option<HashMap<CallKey, End>>,
+    versions: Versions,
 }
 
 impl Scan {
     fn add(&mut self, event: &Event) {
         let (_, first_input) = self.starts.get_or_insert((event.at, None));
         self.emits.add(event, self.found as usize);
+        self.versions.take_in(event);
         match &event.what {
             What::FrameIn { .. } => {
                 first_input.get_or_insert(event.at);
@@ -196,13 +198,15 @@ impl TraceInputs {
         each: &mut dyn FnMut(&Event),
     ) -> Result<TraceInputs, TraceError> {
         let mut scan = Scan { ends: filter.map(|_| HashMap::new()), ..Scan::default() };
-        for event in TraceReader::open(path)? {
+        let mut reader = TraceReader::open(path)?;
+        for event in &mut reader {
             let event = event?;
             refuse_placeholder(&event, path)?;
             each(&event);
             scan.add(&event);
         }
-        let Scan { found, emits, plugins, starts, ends } = scan;
+        let Scan { found, emits, plugins, starts, ends, mut versions } = scan;
+        versions.describe(reader.plugins());
         let mut inputs = TraceInputs {
             path: path.to_owned(),
             wanted: (0..found).collect(),
@@ -224,6 +228,7 @@ impl TraceInputs {
                     call: input.call,
                     instance,
                     generation,
+                    version: versions.of(instance, generation).map_or("", |version| version),
                     time: first_input.saturating_add(input.offset),
                     status: status.with(end.beside),
                     latency: end.latency,

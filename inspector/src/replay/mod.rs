@@ -40,7 +40,7 @@ use std::time::Duration;
 
 use glovebox_abi::Frame;
 use glovebox_events::{CallId, CallKey, Direction, Event, Outcome, What};
-use glovebox_trace::Statuses;
+use glovebox_trace::{Statuses, Versions};
 
 pub use answers::{Answer, Divergence, Divergences, Missing, TraceAnswers};
 pub use inputs::{Inputs, TraceInputs};
@@ -101,11 +101,13 @@ impl ReplayPlan {
         let mut emits = Emits::default();
         let mut ends: HashMap<CallKey, End> = HashMap::new();
         // Replays count from the first input, filters from the first event.
+        let mut versions = Versions::default();
         let (mut start, mut first_event) = (None, None);
         for event in events {
             first_event.get_or_insert(event.at);
             emits.add(&event, inputs.len());
             let key = filter.and_then(|_| event.call_key());
+            versions.take_in(&event);
             match event.what {
                 What::FrameIn { call, frame } => {
                     let start = *start.get_or_insert(event.at);
@@ -155,6 +157,7 @@ impl ReplayPlan {
                     call: input.call,
                     instance,
                     generation,
+                    version: versions.of(instance, generation).map_or("", |version| version),
                     time: first_input.saturating_add(input.offset),
                     status: Statuses::of(end.outcome.as_ref(), end.beside),
                     latency: end.latency,

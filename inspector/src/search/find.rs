@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use glovebox_events::CallId;
 use glovebox_trace::index::{FramePlace, FrameView, Span, SpanReader};
-use glovebox_trace::{Numbers, TraceError, TraceIndex};
+use glovebox_trace::{Numbers, TraceError, TraceIndex, Versions};
 use parking_lot::Mutex;
 
 use crate::filter::{ChunkSummary, Filter, FrameFilter, Subject};
@@ -93,6 +93,7 @@ struct Search<'a, T> {
     is_alone: bool,
     needs_end: bool,
     start: u64,
+    versions: Versions,
     reader: SpanReader,
     hits: Vec<T>,
 }
@@ -113,6 +114,7 @@ impl<'a, T> Search<'a, T> {
             // Each thread has a clone, because what regular expressions work with is not shared.
             filter: filter.clone(),
             start: index.info().range.map_or(0, |(first, _)| first),
+            versions: index.versions(),
             reader: SpanReader::open(path, index)?,
             hits: Vec::new(),
         })
@@ -129,7 +131,7 @@ impl<'a, T> Search<'a, T> {
             return Ok(&self.hits);
         }
         self.reader.read(span)?;
-        let Search { filter, alone, is_alone, needs_end, start, hits, .. } = self;
+        let Search { filter, alone, is_alone, needs_end, start, versions, hits, .. } = self;
         let is_candidate = |frame: &FrameView<'_>| {
             let passes =
                 |alone: &FrameFilter| alone.matches_parts(frame.kind, frame.header, frame.payload);
@@ -137,7 +139,7 @@ impl<'a, T> Search<'a, T> {
         };
         let is_judged = !*is_alone || *needs_end;
         self.reader.each_frame(span, is_judged, is_candidate, |row, place| {
-            if *is_alone || filter.matches(&subject(place, *start)) {
+            if *is_alone || filter.matches(&subject(place, *start, versions)) {
                 hits.push(make(row, place));
             }
         });
@@ -169,7 +171,7 @@ fn summary(span: &Span, index: &TraceIndex) -> ChunkSummary {
 }
 
 /// The subject of a filter; `start` is the time of the first event of the trace.
-fn subject<'a>(place: &'a FramePlace<'_>, start: u64) -> Subject<'a> {
+fn subject<'a>(place: &'a FramePlace<'_>, start: u64, versions: &'a Versions) -> Subject<'a> {
     Subject {
         plugin: &place.plugin,
         kind: place.frame.kind,
@@ -177,6 +179,7 @@ fn subject<'a>(place: &'a FramePlace<'_>, start: u64) -> Subject<'a> {
         call: place.call,
         instance: place.instance,
         generation: place.generation,
+        version: versions.of(place.instance, place.generation).map_or("", |version| version),
         time: Duration::from_nanos(place.at.saturating_sub(start)),
         status: place.verdict.status,
         latency: place.verdict.latency.map(Duration::from_nanos),

@@ -196,6 +196,7 @@ impl FrameWindows {
         }
         let start = self.rows_of(numbers.start)?.start;
         store.start_rows_at(start);
+        store.know(self.index.versions());
         let mut rows = start..start;
         for number in numbers {
             if rows.end > start && store.bytes() >= WINDOW_BYTES {

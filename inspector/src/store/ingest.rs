@@ -8,8 +8,8 @@ use glovebox_abi::text::cut;
 use glovebox_abi::units::show_duration;
 use glovebox_abi::{Frame, LogLevel, ServiceError};
 use glovebox_events::{CallId, Direction, Event, HostCall, Phase, Timing, What, weight};
-use glovebox_trace::Statuses;
 use glovebox_trace::index::End;
+use glovebox_trace::{Statuses, Versions};
 
 use super::{
     Call, Denial, Ending, LogLine, NoticeKind, RefusedReload, Reload, Reloaded, Row, RowId, Status,
@@ -54,7 +54,10 @@ impl Store {
                 }
             }
             What::HostCall { call, host_call } => self.add_host_call(event, *call, host_call),
-            _ => self.notice(event),
+            _ => {
+                self.versions.take_in(event);
+                self.notice(event);
+            }
         }
         self.evict();
     }
@@ -63,6 +66,11 @@ impl Store {
     /// event.
     pub(crate) fn start_at(&mut self, at: u64) {
         self.counters.start = Some(at);
+    }
+
+    /// Says which versions run, beside what events say.
+    pub(crate) fn know(&mut self, versions: Versions) {
+        self.versions = versions;
     }
 
     /// Counts rows from here on instead of from 0.
@@ -107,6 +115,7 @@ impl Store {
             plugin: event.plugin.clone(),
             instance: event.instance,
             generation: event.generation,
+            version: self.versions.of(event.instance, event.generation).cloned(),
             direction: place.direction,
             call: id,
             index: place.index,

@@ -33,6 +33,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use glovebox_events::{CallId, Event};
+use glovebox_trace::Versions;
 
 use lists::Lists;
 
@@ -63,6 +64,8 @@ pub struct Store {
     calls: HashMap<CallId, Call>,
     lists: Lists,
     plugins: Plugins,
+    /// What ran before the store was cleared runs on.
+    versions: Versions,
     counters: Counters,
 }
 
@@ -147,7 +150,8 @@ impl Store {
         };
         let reloads = std::mem::take(&mut self.lists.reloads);
         let lists = Lists { reloads, ..Lists::default() };
-        *self = Store { limits: self.limits, counters, lists, ..Store::default() };
+        let versions = std::mem::take(&mut self.versions);
+        *self = Store { limits: self.limits, counters, lists, versions, ..Store::default() };
     }
 
     /// Changes whenever anything in the store does.

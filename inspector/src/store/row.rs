@@ -62,6 +62,8 @@ pub struct Row {
     pub instance: u64,
     /// The generation, from 1.
     pub generation: u32,
+    /// The version that it runs, if anything says it.
+    pub version: Option<Arc<str>>,
     /// The direction of the frame.
     pub direction: Direction,
     /// The call it belongs to.
@@ -99,6 +101,7 @@ impl Row {
             call: self.call,
             instance: self.instance,
             generation: self.generation,
+            version: self.version.as_deref().unwrap_or_default(),
             time: self.since_start,
             status: Statuses::of(self.status.outcome(), self.beside),
             latency: self.latency,

@@ -105,7 +105,7 @@ impl Ends {
 }
 
 /// The record of a plugin in a trace.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PluginRecord {
     /// Id of the plugin.
     pub id: String,

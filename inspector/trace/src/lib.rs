@@ -52,6 +52,7 @@ mod storage;
 mod test_support;
 #[cfg(test)]
 mod tests;
+mod versions;
 mod write;
 
 pub use about::{
@@ -79,4 +80,5 @@ pub use record::segments::SegmentLimits;
 pub use repair::{CheckReport, RecoverReport, check, info, recover};
 pub use sets::{Directions, Kinds, Statuses};
 pub use split::{Part, PartLimit, SplitReport, SplitStopped, split};
+pub use versions::Versions;
 pub use write::writer::{Destination, Replacing, TraceWriter, partial_path};

@@ -12,8 +12,7 @@ use std::time::{Duration, Instant};
 
 use glovebox_abi::Frame;
 use glovebox_host::{EndpointError, Host, HostBuilder, LoadRequest};
-use glovebox_inspector::export::write_prometheus;
-use glovebox_inspector::metrics::Metrics;
+use glovebox_inspector::export::{InstanceMetrics, write_prometheus};
 use glovebox_tests::alone::alone;
 use glovebox_tests::{Bench, Remembered, binary, example, patiently, root, sample};
 use tracing::field::{Field, Visit};
@@ -361,10 +360,10 @@ fn an_exported_trace_has_the_names_of_the_endpoint() {
     for payload in ["fine", "mode=fail", "mode=deny-me", "mode=trap"] {
         bench.ask(misbehave, payload);
     }
-    let mut metrics = Metrics::default();
+    let mut metrics = InstanceMetrics::keeping(100, &[]);
     bench.events.events().iter().for_each(|event| metrics.ingest(event));
     let mut exported = Vec::new();
-    write_prometheus(&metrics.snapshot().generations, &mut exported).unwrap();
+    write_prometheus(&metrics.generations(), &mut exported).unwrap();
     let exported = String::from_utf8(exported).unwrap();
     let families = |text: &str| -> BTreeMap<String, String> {
         let lines = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));

@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use glovebox_events::Event;
-use glovebox_inspector::export::{self, PcapngWriter, PerfettoWriter};
-use glovebox_inspector::metrics::Metrics;
-use glovebox_trace::{TraceError, TraceIndex, TraceReader, instance_name};
+use glovebox_inspector::export::{self, InstanceMetrics, PcapngWriter, PerfettoWriter};
+use glovebox_trace::{PluginRecord, TraceError, TraceIndex, TraceReader, Versions, instance_name};
 use serde_json::json;
 
 use super::super::error::{Exit, Problem};
@@ -47,9 +46,9 @@ pub(in crate::cli) enum Format {
     /// One JSON object per event
     #[default]
     Ndjson,
-    /// Metrics of each plugin and generation, in the text format of Prometheus
+    /// Metrics of each instance, version and generation, in the text format of Prometheus
     Prometheus,
-    /// Rate, latency and memory of each plugin over time
+    /// Rate, latency and memory of each instance and version over time
     Csv,
     /// Calls and host calls as slices, for ui.perfetto.dev and chrome://tracing
     Perfetto,
@@ -95,12 +94,17 @@ enum Stopped {
 }
 
 impl Export {
-    /// The names of instances that have twins.
-    fn names(&self) -> Result<Names, Problem> {
-        let plugins = match TraceIndex::summary(&self.trace).map_err(Problem::Trace)? {
+    /// The records of plugins that the trace has.
+    fn plugins(&self) -> Result<Vec<PluginRecord>, Problem> {
+        Ok(match TraceIndex::summary(&self.trace).map_err(Problem::Trace)? {
             Some(info) => info.plugins,
             None => glovebox_trace::info(&self.trace).map_err(Problem::Trace)?.plugins,
-        };
+        })
+    }
+
+    /// The names of instances that have twins.
+    fn names(&self) -> Result<Names, Problem> {
+        let plugins = self.plugins()?;
         let all = plugins.iter().flat_map(|plugin| {
             plugin.instances.iter().map(|one| (plugin.id.clone(), one.instance))
         });
@@ -131,7 +135,11 @@ impl Export {
         let mut events = 0u64;
         let mut left_out = LeftOut::default();
         let copied = match self.format {
-            Format::Ndjson => copy(reader, out, &self.names()?, &mut events),
+            Format::Ndjson => {
+                let mut versions = Versions::default();
+                versions.describe(&self.plugins()?);
+                copy(reader, out, (&self.names()?, versions), &mut events)
+            }
             Format::Perfetto => slices(reader, out, (self.start()?, self.names()?), &mut events),
             Format::Pcapng => packets(reader, out, &mut events, &mut left_out),
             Format::Prometheus | Format::Csv => {
@@ -191,7 +199,7 @@ impl LeftOut {
         for (number, unit, why) in [
             (self.buckets, "oldest bucket", &*kept),
             (self.generations, "oldest generation", "the latest 64 of a plugin are written"),
-            (self.events, "event", "they are of plugins beyond the first 2,000"),
+            (self.events, "event", "they are of instances and versions beyond the first 2,000"),
         ] {
             if number > 0 {
                 sentence = format!("{sentence}; without the {}: {why}", count(number, unit));
@@ -226,7 +234,8 @@ impl Export {
         events: &mut u64,
         left_out: &mut LeftOut,
     ) -> Result<(), Stopped> {
-        let mut metrics = Metrics::keeping(MAX_BUCKETS);
+        let plugins = self.plugins().map_err(Stopped::Read)?;
+        let mut metrics = InstanceMetrics::keeping(MAX_BUCKETS, &plugins);
         let mut damage = None;
         for event in reader {
             match event {
@@ -238,21 +247,17 @@ impl Export {
             }
             *events += 1;
         }
-        let snapshot = metrics.snapshot();
         left_out.events = metrics.left_out();
         let written = match self.format {
             Format::Csv => {
-                let series = match self.step {
-                    Step::Second => &snapshot.series,
-                    Step::Tenth => &snapshot.fine,
-                };
-                left_out.buckets = series.values().map(|series| series.left_out).sum();
-                let series = series.iter().map(|(plugin, series)| (&**plugin, series));
+                let series = metrics.series(self.step == Step::Tenth);
+                left_out.buckets = series.iter().map(|(_, series)| series.left_out).sum();
+                let series = series.iter().map(|(runner, series)| (runner, series));
                 export::write_csv(series, &mut out)
             }
             _ => {
                 left_out.generations = metrics.generations_left_out();
-                export::write_prometheus(&snapshot.generations, &mut out)
+                export::write_prometheus(&metrics.generations(), &mut out)
             }
         };
         written.and_then(|()| out.flush()).map_err(Stopped::Write)?;
@@ -315,7 +320,7 @@ fn packets(
 fn copy(
     reader: impl Events,
     mut out: impl Write,
-    names: &Names,
+    (names, mut versions): (&Names, Versions),
     events: &mut u64,
 ) -> Result<(), Stopped> {
     for event in reader {
@@ -323,7 +328,9 @@ fn copy(
             Ok(event) => {
                 let name = || names.get(&(event.plugin.to_string(), event.instance));
                 let name = if names.is_empty() { None } else { name() };
-                export::write_ndjson(&event, name.map(String::as_str), &mut out)
+                versions.take_in(&event);
+                let version = versions.of(event.instance, event.generation).map(|one| &**one);
+                export::write_ndjson(&event, name.map(String::as_str), version, &mut out)
                     .map_err(Stopped::Write)?;
             }
             Err(error) => {

@@ -18,6 +18,7 @@ use crate::format::glance::End;
 use crate::format::{EVENTS_CHANNEL, opcode};
 use crate::read::chunk::{ChunkBuffer, KnownChannels};
 use crate::read::reader::RawChunk;
+use crate::versions::MAX_VERSIONS;
 use crate::{Numbers, Problem, Statuses, TraceError, TraceReader};
 
 /// Calls that run at the same time that are remembered.
@@ -363,6 +364,8 @@ impl Builder {
             values: facts.values,
             late: Vec::new(),
         });
+        let room = MAX_VERSIONS.saturating_sub(self.index.versions.len());
+        self.index.versions.extend(facts.versions.into_iter().take(room));
         for touch in facts.touches {
             self.calls.touch(&mut self.index, touch);
         }

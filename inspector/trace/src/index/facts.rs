@@ -15,6 +15,7 @@ use crate::format::glance::{End, EventGlance, Glance, WhatGlance};
 use crate::format::wire::Follows;
 use crate::read::chunk::{ChunkBuffer, Entry, KnownChannels};
 use crate::read::reader::decode_event;
+use crate::versions::VersionSeen;
 use crate::{Directions, Numbers, Statuses};
 
 /// The content of one chunk, or of several in a row.
@@ -28,6 +29,8 @@ pub(crate) struct Facts {
     /// Calls that do not both start and end here, by their numbers.
     #[serde(serialize_with = "by_difference", deserialize_with = "from_differences")]
     pub(crate) touches: Vec<Touch>,
+    /// The versions that events name.
+    pub(crate) versions: Vec<VersionSeen>,
 }
 
 /// Numbers of calls that follow each other take one byte each so.
@@ -227,6 +230,7 @@ impl Gatherer {
 
     fn outside(&mut self, event: &Event) {
         self.facts.counts.outside += 1;
+        self.facts.versions.extend(VersionSeen::of(event));
         let counts = &mut self.facts.counts;
         match &event.what {
             What::Phase { to: Phase::Restarting, .. } => counts.restarts += 1,

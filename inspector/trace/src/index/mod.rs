@@ -43,7 +43,8 @@ use crate::about::MAX_PROBLEMS;
 use crate::format::MAGIC;
 pub use crate::format::glance::End;
 use crate::read::chunk::KnownChannels;
-use crate::{Ends, Numbers, Problem, Statuses, TraceError, TraceInfo};
+use crate::versions::VersionSeen;
+use crate::{Ends, Numbers, Problem, Statuses, TraceError, TraceInfo, Versions};
 
 pub use facts::FrameView;
 #[cfg(test)]
@@ -87,6 +88,8 @@ pub struct TraceIndex {
     /// Largest number of a call and of an instance, so that traces can be merged.
     pub(crate) last_call: u64,
     pub(crate) sequences: Option<(u64, u64)>,
+    /// As events name them, in their order.
+    pub(crate) versions: Vec<VersionSeen>,
     /// A file that is no index and has the name of this one, which was not kept therefore.
     #[serde(skip)]
     in_the_way: Option<PathBuf>,
@@ -134,6 +137,14 @@ impl LateEnd {
 }
 
 impl TraceIndex {
+    /// The versions that the generations of its instances run.
+    pub fn versions(&self) -> Versions {
+        let mut versions = Versions::default();
+        self.versions.iter().for_each(|seen| versions.add(seen));
+        versions.describe(&self.info.plugins);
+        versions
+    }
+
     /// The index of a trace: the one beside it if that is there and fits, otherwise a new one,
     /// which is then kept beside it.
     ///
@@ -325,6 +336,7 @@ impl TraceIndex {
             pending: 0,
             last_call: 0,
             sequences: None,
+            versions: Vec::new(),
             in_the_way: None,
         }
     }
