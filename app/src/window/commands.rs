@@ -34,6 +34,7 @@ pub enum Verb {
     ShowLive,
     ShowPanel(PanelId),
     ShowDrawer(DrawerTab),
+    AllowDenied,
     ToggleLeft,
     ToggleRight,
     ToggleTimeline,
@@ -187,6 +188,8 @@ pub struct Situation {
     pub pinned: bool,
     /// There are live frames.
     pub live: bool,
+    /// The policy denied a host call live.
+    pub denied: bool,
     /// Live events are recorded.
     pub recording: bool,
     /// The chosen plugin is reloaded whenever its artifact changes.
@@ -472,6 +475,7 @@ pub const TABLE: &[Entry] = table! {
     View: Verb::ShowDrawer(DrawerTab::Log), "Log", "Show the lines that plugins logged", ICON_TERMINAL, [], always;
     View: Verb::ShowDrawer(DrawerTab::Problems), "Problems", "Show failures and findings", ICON_ERROR, [], always;
     View: Verb::ShowDrawer(DrawerTab::Denied), "Denied", "Show host calls that were denied", ICON_BLOCK, [], always;
+    #line Plugin: Verb::AllowDenied, "Allow what was denied…", "Show the host calls that were denied, with the focus on the newest that can be allowed; Enter opens the choices, and A does it for the row with the focus", ICON_LOCK_OPEN, [], |now| now.denied, needs "a host call that the policy denied";
     View: Verb::ShowDrawer(DrawerTab::Reloads), "Reload history", "Show every reload of every plugin", ICON_HISTORY, [], always;
     View: Verb::ShowReport, "Failure report", "Show the report of the failure bundle in the list", ICON_REPORT, [], |now| now.bundle_shown, needs "a failure bundle in the list";
     #line View: Verb::WorkspaceDebug, "Workspace: debug", "Frames, inspector, timeline and drawer", ICON_BUG_REPORT, [ctrl_alt(Key::Num1)], always;

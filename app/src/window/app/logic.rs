@@ -269,6 +269,7 @@ impl App {
                 view.baseline().is_some_and(|baseline| baseline.id == shown.id)
             }),
             live: view.live().frames > 0,
+            denied: view.denied_live() > 0,
             recording: view.recording().is_some(),
             watching: plugin.is_some_and(|plugin| plugin.watching),
             accepted: view.accepted().is_some(),

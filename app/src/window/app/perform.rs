@@ -16,7 +16,7 @@ use crate::panics::contain;
 use crate::window::action::{Action, Change};
 use crate::window::commands::Verb;
 use crate::window::dialogs::Purpose;
-use crate::window::ids::PanelId;
+use crate::window::ids::{DrawerTab, PanelId};
 use crate::window::overlays::{Overlay, PathField, Question};
 use crate::window::palette::Palette;
 use crate::window::panels::Review;
@@ -161,6 +161,11 @@ impl App {
             Verb::ShowLive => self.change(ctx, Change::Source(Source::Live)),
             Verb::ShowPanel(panel) => self.choose_panel(panel),
             Verb::ShowDrawer(tab) => self.change(ctx, Change::Drawer(tab)),
+            Verb::AllowDenied => {
+                self.change(ctx, Change::Source(Source::Live));
+                self.change(ctx, Change::Drawer(DrawerTab::Denied));
+                self.panels.drawer.allow_newest = true;
+            }
             Verb::ToggleLeft => self.shell.toggle(Side::Left),
             Verb::ToggleRight => self.shell.toggle(Side::Right),
             Verb::ToggleTimeline => self.shell.toggle(Side::Timeline),

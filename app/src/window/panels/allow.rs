@@ -57,19 +57,24 @@ pub(super) fn allow_button(
     row: impl std::hash::Hash + std::fmt::Debug,
     plugin: &PluginStatus,
     permission: Permission,
-) {
+) -> Option<egui::Response> {
     if !can_allow(plugin, permission) {
         if let Some(why_not) = why_not_allowed(plugin, permission) {
             ui.label(plain("not asked for").color(theme::of(ui).text_weak)).hint(why_not);
         }
-        return;
+        return None;
     }
     let id = egui::Id::unique(("allow", plugin.instance.get(), permission.name(), row));
     let place = egui::UiBuilder::new().scope_id(id);
-    ui.scope_builder(place, |ui| menu(ui, ctx, plugin, permission));
+    Some(ui.scope_builder(place, |ui| menu(ui, ctx, plugin, permission)).inner)
 }
 
-fn menu(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus, permission: Permission) {
+fn menu(
+    ui: &mut Ui,
+    ctx: PanelCtx<'_>,
+    plugin: &PluginStatus,
+    permission: Permission,
+) -> egui::Response {
     let id = ctx.name_of(plugin);
     let asked = asked_of(plugin, permission);
     let name = format!("Allow {permission} for {id}");
@@ -116,5 +121,5 @@ fn menu(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus, permission: Permi
         }
     });
     response.widget_info(|| WidgetInfo::labeled(Role::Button, true, line(&name)));
-    response.hint(name);
+    response.hint(name)
 }

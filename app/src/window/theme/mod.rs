@@ -208,6 +208,7 @@ mod tests {
             let t = theme.tokens();
             for surface in [t.window, t.panel, t.raised, t.field] {
                 check("text", t.text, surface, 7.0);
+                check("focus", t.accent, surface, 3.0);
                 check("weak text", t.text_weak, surface, 4.5);
                 check("good", t.good, surface, 4.5);
                 check("warn", t.warn, surface, 4.5);

@@ -11,7 +11,7 @@ pub(super) mod tree;
 
 use egui::{
     Align, Color32, FontFamily, FontId, Layout, Rect, Response, RichText, Role, Sense, Stroke,
-    TextWrapMode, Ui, UiBuilder, WidgetInfo, pos2, vec2,
+    StrokeKind, TextWrapMode, Ui, UiBuilder, WidgetInfo, pos2, vec2,
 };
 use egui_material_icons::MaterialIcon;
 use egui_material_icons::icons as icon;
@@ -96,7 +96,26 @@ pub(super) fn chip(ui: &mut Ui, on: bool, text: &str, tone: Tone) -> Response {
         .corner_radius(10.0);
     let response = ui.add(button);
     response.widget_info(|| WidgetInfo::selected(Role::CheckBox, true, on, line(text)));
+    show_focus(ui, &response, 10.0);
     response
+}
+
+/// Frames what has the focus of the keyboard, and brings it into view when it gets it.
+pub(super) fn show_focus(ui: &Ui, response: &Response, corner: f32) {
+    if response.has_focus() {
+        let stroke = Stroke::new(2.0, theme::of(ui).accent);
+        ui.painter().rect_stroke(response.rect, corner, stroke, StrokeKind::Inside);
+    }
+    // What got the focus behind its place in this frame counts as new in the next one, too.
+    let in_view = egui::Id::unique("the focus that is in view");
+    let is_new =
+        response.has_focus() && ui.data_mut(|data| data.get_temp(in_view) != Some(response.id));
+    if is_new {
+        ui.data_mut(|data| data.insert_temp(in_view, response.id));
+    }
+    if is_new || response.gained_focus() {
+        response.scroll_to_me_animation(None, egui::style::ScrollAnimation::none());
+    }
 }
 
 /// The headings of the columns of a grid.
@@ -221,6 +240,7 @@ pub(super) fn row(ui: &mut Ui, height: f32, selected: bool, name: &str) -> (Rect
     let (rect, response) = ui.allocate_exact_size(vec2(width, height), Sense::click());
     response.widget_info(|| WidgetInfo::selected(Role::ListItem, true, selected, line(name)));
     paint_row(ui, rect, selected, response.hovered());
+    show_focus(ui, &response, 4.0);
     (rect, response)
 }
 
@@ -281,6 +301,31 @@ pub(super) fn text_in(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_focus_brings_a_row_into_view() {
+        let seen = std::rc::Rc::new(std::cell::Cell::new(0.0));
+        let top = seen.clone();
+        let size = vec2(200.0, 100.0);
+        let mut window = egui_kittest::Harness::builder().with_size(size).build_ui(move |ui| {
+            egui::ScrollArea::vertical().animated(false).show(ui, |ui| {
+                for number in 0..40 {
+                    let (rect, response) = row(ui, 24.0, false, &format!("row {number}"));
+                    if number == 39 {
+                        top.set(rect.top());
+                        if ui.input(|input| input.key_pressed(egui::Key::F2)) {
+                            response.request_focus();
+                        }
+                    }
+                }
+            });
+        });
+        window.run_steps(2);
+        assert!(seen.get() > size.y, "it is below what is seen");
+        window.key_press(egui::Key::F2);
+        window.run_steps(4);
+        assert!(seen.get() < size.y, "{} is not in view", seen.get());
+    }
 
     #[test]
     fn a_widget_over_a_row_does_not_move_the_next_one() {

@@ -33,6 +33,8 @@ pub(crate) struct State {
     pub(super) reloads: Vec<(String, Reload)>,
     /// The time from which all others are counted, in nanoseconds since the Unix epoch.
     pub(super) origin: Option<u64>,
+    /// The newest denial that can be allowed is to get the focus.
+    pub allow_newest: bool,
     /// Kinds of problems whose single ones are listed.
     pub(super) open: BTreeSet<ProblemKind>,
 }
@@ -108,7 +110,7 @@ impl State {
     pub(super) fn take_in(&mut self, reader: Reader<'_>, shown: &Shown) {
         let source = shown.selection.source;
         let problems = Problems::of(&reader, shown);
-        let State { tab, counts, lines, reloads, origin, open } = self;
+        let State { allow_newest: _, tab, counts, lines, reloads, origin, open } = self;
         reader.read(source, |store| {
             *origin = reloads_origin(store);
             let problems = problems.with_failed(store);

@@ -150,7 +150,7 @@ fn lines(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State, name: &str, empty: &
         return;
     }
     ui.spacing_mut().item_spacing.y = 0.0;
-    let mut clicked = None;
+    let (mut clicked, mut is_focused) = (None, false);
     let area = ScrollArea::vertical()
         .id_salt(name)
         .auto_shrink([false, false])
@@ -159,8 +159,13 @@ fn lines(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State, name: &str, empty: &
         .show_rows(ui, LINE, state.lines.len(), |ui, range| {
             for position in range.clone() {
                 match state.lines.get(position) {
-                    Some(one) if line(ui, ctx, one) => clicked = one.group.clone(),
-                    Some(_) => {}
+                    Some(one) => {
+                        let painted = line(ui, ctx, one, state.allow_newest);
+                        is_focused |= painted.is_focused;
+                        if painted.is_clicked {
+                            clicked = one.group.clone();
+                        }
+                    }
                     None => {
                         ui.add_space(LINE);
                     }
@@ -173,6 +178,7 @@ fn lines(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State, name: &str, empty: &
     {
         state.open.insert(kind.clone());
     }
+    state.allow_newest &= !is_focused;
     if state.lines.see(area.inner) || clicked.is_some() {
         ui.ctx().request_repaint();
     }
@@ -189,8 +195,15 @@ fn picture_of(sign: Sign) -> (Tone, MaterialIcon) {
     }
 }
 
-/// True if it was clicked.
-fn line(ui: &mut Ui, ctx: PanelCtx<'_>, line: &Line) -> bool {
+/// What became of a line that was painted.
+struct Painted {
+    is_clicked: bool,
+    /// Its button that allows something got the focus.
+    is_focused: bool,
+}
+
+/// With `focus`, its button that allows something gets the focus: of several, the last one.
+fn line(ui: &mut Ui, ctx: PanelCtx<'_>, line: &Line, focus: bool) -> Painted {
     let tokens = theme::of(ui);
     let (rect, response) = row(ui, LINE, false, &format!("{} {}", line.plugin, line.text));
     let body = egui::TextStyle::Body.resolve(ui.style());
@@ -206,7 +219,10 @@ fn line(ui: &mut Ui, ctx: PanelCtx<'_>, line: &Line) -> bool {
     text_in(ui, at, Align::Min, &line.at.text, body.clone(), tokens.text_weak);
     text_in(ui, sign, Align::Min, picture.codepoint, icon_font(13.0), tokens.tone(tone));
     text_in(ui, plugin, Align::Min, &line.plugin, body.clone(), tokens.text_weak);
-    let rest = allow(ui, ctx, line, rect.with_min_x(left));
+    let is_key =
+        |input: &mut egui::InputState| input.consume_key(egui::Modifiers::NONE, egui::Key::A);
+    let focus = focus || (line.allow.is_some() && response.has_focus() && ui.input_mut(is_key));
+    let (rest, is_focused) = allow(ui, ctx, line, rect.with_min_x(left), focus);
     let rest = bundle(ui, ctx, line, rest);
     let in_one_line = text::lines(&line.text).replace('\n', " ");
     text_in(ui, rest, Align::Min, &in_one_line, body, tokens.text);
@@ -229,23 +245,33 @@ fn line(ui: &mut Ui, ctx: PanelCtx<'_>, line: &Line) -> bool {
             ctx.change(Change::Copy(line.text.clone()));
         }
     });
-    is_clicked
+    Painted { is_clicked, is_focused }
 }
 
-/// The button that allows what was denied, if it still can; gives the place that is left.
-fn allow(ui: &mut Ui, ctx: PanelCtx<'_>, line: &Line, place: egui::Rect) -> egui::Rect {
+/// The button that allows what was denied, if it still can; gives the place that is left, and whether
+/// the button got the focus.
+fn allow(
+    ui: &mut Ui,
+    ctx: PanelCtx<'_>,
+    line: &Line,
+    place: egui::Rect,
+    focus: bool,
+) -> (egui::Rect, bool) {
     let allow = line.allow.and_then(|Denied { instance, permission, number }| {
         let plugin = ctx.plugin(instance)?;
         can_allow(plugin, permission).then_some((plugin, permission, number))
     });
     let Some((plugin, permission, number)) = allow else {
-        return place;
+        return (place, false);
     };
     let (rest, button) = place.split_left_right_at_x(place.right() - 76.0);
     let place =
         egui::UiBuilder::new().max_rect(button).layout(egui::Layout::left_to_right(Align::Center));
-    allow_button(&mut ui.new_child(place), ctx, number, plugin, permission);
-    rest
+    let response = allow_button(&mut ui.new_child(place), ctx, number, plugin, permission);
+    if let Some(response) = response.as_ref().filter(|_| focus) {
+        response.request_focus();
+    }
+    (rest, focus && response.is_some())
 }
 
 /// The button that writes a bundle about a failure, if its plugin is still there; gives the place that is

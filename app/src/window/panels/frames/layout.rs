@@ -32,17 +32,6 @@ impl Column {
         Column::Status,
     ];
 
-    /// Those that go first where there is no room for all of them.
-    const EXPENDABLE: [Column; 7] = [
-        Column::SincePrevious,
-        Column::Kind,
-        Column::Size,
-        Column::Time,
-        Column::Latency,
-        Column::Direction,
-        Column::Plugin,
-    ];
-
     /// Its title, its width in points, and where its texts stand.
     pub(super) fn head(self) -> (&'static str, f32, Align) {
         match self {
@@ -94,23 +83,44 @@ pub(super) fn words_of(order: Order) -> String {
     format!("by {}, {first}", order.by.name())
 }
 
-/// The least width of the last column, in points.
+/// The least widths of the status, in points: with words, and with hardly more than its picture.
 const STATUS: f32 = 132.0;
+const SHORT_STATUS: f32 = 60.0;
 
-/// The columns that fit into a width.
-fn columns_for(width: f32) -> Vec<Column> {
+/// What a list does that has no room for all columns.
+#[derive(Debug, Clone, Copy)]
+enum GivingWay {
+    Drop(Column),
+    ShortenStatus,
+}
+
+/// In this order; number and status always stay.
+const GIVING_WAY: [GivingWay; 8] = [
+    GivingWay::Drop(Column::SincePrevious),
+    GivingWay::Drop(Column::Kind),
+    GivingWay::Drop(Column::Size),
+    GivingWay::Drop(Column::Time),
+    GivingWay::Drop(Column::Direction),
+    GivingWay::ShortenStatus,
+    GivingWay::Drop(Column::Latency),
+    GivingWay::Drop(Column::Plugin),
+];
+
+/// The columns that fit into a width, and the least width of the last one.
+fn columns_for(width: f32) -> (Vec<Column>, f32) {
     let mut shown = Column::ALL.to_vec();
-    let needed = |shown: &[Column]| {
+    let mut status = STATUS;
+    for step in GIVING_WAY {
         let rest = shown[..shown.len() - 1].iter().map(|column| column.width());
-        rest.sum::<f32>() + STATUS + 12.0
-    };
-    for column in Column::EXPENDABLE {
-        if needed(&shown) <= width {
+        if rest.sum::<f32>() + status + 12.0 <= width {
             break;
         }
-        shown.retain(|one| *one != column);
+        match step {
+            GivingWay::Drop(column) => shown.retain(|one| *one != column),
+            GivingWay::ShortenStatus => status = SHORT_STATUS,
+        }
     }
-    shown
+    (shown, status)
 }
 
 /// The width of the column of plugins that are told apart, and that of a list that has room for it.
@@ -119,7 +129,7 @@ const ROOMY: f32 = 780.0;
 
 /// The columns that fit, and the same for the table.
 pub(super) fn columns(ui: &Ui, has_twins: bool) -> (Vec<Column>, Vec<egui_table::Column>) {
-    let shown = columns_for(ui.available_width());
+    let (shown, status) = columns_for(ui.available_width());
     let last = Column::Status;
     // Longer names, where there is room for them.
     let wide = has_twins && ui.available_width() > ROOMY;
@@ -138,7 +148,7 @@ pub(super) fn columns(ui: &Ui, has_twins: bool) -> (Vec<Column>, Vec<egui_table:
         known.unwrap_or(usual(column))
     };
     let rest: f32 = shown.iter().filter(|one| **one != last).map(|one| width(*one)).sum();
-    let fill = (ui.available_width() - rest - 12.0).max(STATUS);
+    let fill = (ui.available_width() - rest - 12.0).max(status);
     let of_table = |column: &Column| match *column == last {
         true => {
             egui_table::Column::new(fill).range(fill..=fill).id(column_id(last)).resizable(false)
@@ -157,13 +167,18 @@ mod tests {
 
     #[test]
     fn narrow_lists_drop_what_matters_least() {
-        let names = |width| -> Vec<_> {
-            columns_for(width).into_iter().map(|column| column.head().0).collect()
-        };
-        assert_eq!(names(900.0).len(), Column::ALL.len());
-        assert_eq!(names(460.0), ["#", "plugin", "dir", "latency", "status"]);
-        assert_eq!(names(360.0), ["#", "plugin", "dir", "status"]);
-        assert_eq!(names(320.0), ["#", "plugin", "status"]);
-        assert_eq!(names(10.0).last(), Some(&"status"));
+        #[track_caller]
+        fn check(width: f32, expected: &[&str], status: f32) {
+            let (columns, least) = columns_for(width);
+            let names: Vec<_> = columns.iter().map(|column| column.head().0).collect();
+            assert_eq!((&*names, least), (expected, status), "{width}");
+        }
+        let all = Column::ALL.map(|column| column.head().0);
+        check(900.0, &all, STATUS);
+        check(460.0, &["#", "plugin", "dir", "latency", "status"], STATUS);
+        check(400.0, &["#", "plugin", "latency", "status"], STATUS);
+        check(360.0, &["#", "plugin", "latency", "status"], SHORT_STATUS);
+        check(320.0, &["#", "plugin", "status"], SHORT_STATUS);
+        check(10.0, &["#", "status"], SHORT_STATUS);
     }
 }
