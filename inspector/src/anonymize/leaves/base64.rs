@@ -49,6 +49,13 @@ pub(super) fn leaves(text: &[u8]) -> Option<Apart> {
     let mut at = 0;
     while let Some(start) = text[at..].iter().position(is_digit) {
         let start = at + start;
+        if let Some(short) = short_lines(text, start)
+            && let Some(leaf) = leaf(text, short.clone(), false)
+        {
+            at = short.end;
+            apart.leaves.push(leaf);
+            continue;
+        }
         let run = run(text, start);
         at = run.end;
         let is_all = text.trim_ascii().len() == run.len() || text[..start].ends_with(b";base64,");
@@ -69,6 +76,35 @@ pub(super) fn leaves(text: &[u8]) -> Option<Apart> {
 
 fn is_digit(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"+/-_".contains(byte)
+}
+
+/// The digits from here on in lines that are too short to tell by themselves that they belong together: they
+/// do if all have one length and the last is shorter, or padded. Of values that stand in lines of their own, it
+/// has the length of the others.
+fn short_lines(text: &[u8], start: usize) -> Option<Range<usize>> {
+    let line =
+        |start: usize| start + text[start..].iter().take_while(|byte| is_digit(byte)).count();
+    let mut end = line(start);
+    let width = end - start;
+    if !(SHORTEST..SHORTEST_LINE).contains(&width) || !width.is_multiple_of(4) {
+        return None;
+    }
+    let mut last = width;
+    while last == width {
+        let next = match &text[end..] {
+            [b'\r', b'\n', ..] => end + 2,
+            [b'\n', ..] => end + 1,
+            _ => break,
+        };
+        let next_end = line(next);
+        if next_end == next || next_end - next > width {
+            break;
+        }
+        (last, end) = (next_end - next, next_end);
+    }
+    let padding = text[end..].iter().take(2).take_while(|byte| **byte == b'=').count();
+    let has_lines = end - start > width;
+    (has_lines && (last < width || padding > 0)).then_some(start..end + padding)
 }
 
 /// The digits from here on with their padding, and with the lines that follow.

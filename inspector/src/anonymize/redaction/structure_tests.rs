@@ -462,6 +462,22 @@ fn patterns_are_found_in_base64() {
         };
         check(&part("ada@example.org"), &[MAIL], &part("redacted"));
     }
+    // In lines of any length, however short.
+    for width in [8, 12, 16, 20, 32, 48, 100] {
+        let lines = |text: &str| {
+            let text = STANDARD.encode(text);
+            let lines = text.as_bytes().chunks(width);
+            let lines = lines.map(|line| String::from_utf8_lossy(line).into_owned());
+            lines.collect::<Vec<_>>().join("\n")
+        };
+        let long = |mail: &str| format!("some text of 21 bytes {mail} and more text");
+        check(&lines(&long("ada@example.org")), &[MAIL], &lines(&long("redacted")));
+    }
+    // Values in lines of their own stay in them.
+    let values = |inside: &str| {
+        ["first, or 15 by", inside, "others, or same"].map(|one| STANDARD.encode(one)).join("\n")
+    };
+    check(&values("ada@example.org"), &[MAIL], &values("redacted"));
     let wide = |text: &str| STANDARD.encode(crate::decode::encodings::Order::Little.encode(text));
     check(&wide("to ada@example.org"), &[MAIL], &wide("to redacted"));
     // Bytes with a text among them, where nothing else is meant.
