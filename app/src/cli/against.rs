@@ -17,8 +17,8 @@ use crate::workbench::Compared;
 /// Rules that keep something from counting as a difference.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct Rules {
-    /// Do not compare this path, e.g. /header/time, /payload/*/id, /payload/**/*_at or /host. May
-    /// be repeated
+    /// Do not compare this path, e.g. /header/time, /payload/*/id, /payload/**/*_at or /host; a key of
+    /// CBOR that is no text is ~:1, a control character ~u{a}, as differences show them. May be repeated
     #[arg(long = "ignore", value_name = "PATH")]
     pub paths: Vec<PathPattern>,
     /// Treat numbers as equal up to this difference, which is absolute below 1 and relative above,

@@ -1,5 +1,6 @@
 //! Paths into frames, and patterns of paths for rules.
 
+use std::borrow::Cow;
 use std::str::FromStr;
 
 use crate::decode::document::{Item, Sort};
@@ -9,7 +10,12 @@ use crate::decode::print::key_text;
 ///
 /// `*` stands for any one segment or, inside a segment, for any part of it (`*_at`); a segment `**`
 /// stands for any number of segments. A pattern matches everything below it too. As in JSON Pointer
-/// (RFC 6901), `~1` is a `/` inside a segment and `~0` a `~`.
+/// (RFC 6901), `~1` is a `/` inside a segment and `~0` a `~`. Also, `~u{a}` is a character by its number: a
+/// control character, or half of a surrogate pair.
+///
+/// The segment of a key of CBOR that is no text begins with `~:`, as in `/header/~:1`. A name without it
+/// matches each key that reads so, a number and a text alike, as it always did; `~:1` matches the number
+/// alone, and `~:"1"` the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathPattern(String);
 
@@ -61,9 +67,24 @@ fn segments_match(pattern: &str, path: Option<&str>) -> bool {
             Some(rest) => segments_match(rest, Some(path)) || segments_match(pattern, below),
         };
     }
-    part_matches(wanted.as_bytes(), segment.as_bytes())
-        && rest.is_none_or(|rest| segments_match(rest, below))
+    key_matches(wanted, segment) && rest.is_none_or(|rest| segments_match(rest, below))
 }
+
+/// Matches one segment, a key of one sort or of any.
+fn key_matches(wanted: &str, segment: &str) -> bool {
+    let matches = |wanted: &str, key: &str| part_matches(wanted.as_bytes(), key.as_bytes());
+    let no_text = segment.strip_prefix(NO_TEXT);
+    match wanted.strip_prefix(NO_TEXT) {
+        None => matches(wanted, no_text.unwrap_or(segment)),
+        Some(wanted) => match wanted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+            Some(text) => no_text.is_none() && matches(text, segment),
+            None => no_text.is_some_and(|key| matches(wanted, key)),
+        },
+    }
+}
+
+/// Begins the segment of a key that is no text.
+const NO_TEXT: &str = "~:";
 
 /// Matches one segment, without going back more than once: the last `*` takes what it must.
 fn part_matches(pattern: &[u8], text: &[u8]) -> bool {
@@ -95,9 +116,16 @@ impl FromStr for PathPattern {
             let character = text[..at].chars().count() + 1;
             Err(PathPatternError { path: text.to_owned(), character, reason })
         };
-        let escape = text
-            .match_indices('~')
-            .find(|(at, _)| !matches!(text.as_bytes().get(at + 1), Some(b'0' | b'1')));
+        let is_escape = |at: usize| match &text.as_bytes()[at + 1..] {
+            [b'0' | b'1', ..] => true,
+            [b':', ..] => text[..at].ends_with('/'),
+            [b'u', b'{', rest @ ..] => {
+                let digits = rest.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+                (1..=6).contains(&digits) && rest.get(digits) == Some(&b'}')
+            }
+            _ => false,
+        };
+        let escape = text.match_indices('~').find(|(at, _)| !is_escape(*at));
         match (text.strip_prefix('/'), escape, text.match_indices("**").nth(MAX_STARS)) {
             (None, ..) => wrong(0, "start it with `/`, e.g. \"/header/id\" or \"/payload/*/time\""),
             (Some(""), ..) => wrong(1, "a name is missing, e.g. \"/header/id\""),
@@ -108,7 +136,8 @@ impl FromStr for PathPattern {
             _ if text.len() > MAX_LEN => {
                 wrong(text.floor_char_boundary(MAX_LEN), "it is too long; the most are 1024 bytes")
             }
-            _ => Ok(PathPattern(text.to_owned())),
+            // Those that are written with the characters themselves mean the same.
+            _ => Ok(PathPattern(without_controls(text).into_owned())),
         }
     }
 }
@@ -126,7 +155,13 @@ impl Place {
         Place { path: path.to_owned(), pattern: path.to_owned() }
     }
 
-    /// Goes on below a key while `then` runs.
+    /// Goes on below the key of a map while `then` runs.
+    pub(super) fn entry(&mut self, key: Item<'_>, then: impl FnOnce(&mut Place)) {
+        let segment = segment(key);
+        self.below(&segment, &segment, then);
+    }
+
+    /// Goes on below a name while `then` runs.
     pub(super) fn key(&mut self, key: &str, then: impl FnOnce(&mut Place)) {
         let escaped = escape(key);
         self.below(&escaped, &escaped, then);
@@ -154,9 +189,7 @@ pub(crate) fn children<'a>(item: Item<'a>, path: &str) -> Vec<(Item<'a>, String)
     match item.sort() {
         Sort::Map => {
             let entries = item.entries();
-            entries
-                .map(|(key, value)| (value, format!("{path}/{}", escape(&key_text(key)))))
-                .collect()
+            entries.map(|(key, value)| (value, format!("{path}/{}", segment(key)))).collect()
         }
         Sort::List => {
             let items = item.children().enumerate();
@@ -166,12 +199,60 @@ pub(crate) fn children<'a>(item: Item<'a>, path: &str) -> Vec<(Item<'a>, String)
     }
 }
 
-/// As in JSON Pointer (RFC 6901).
-fn escape(key: &str) -> std::borrow::Cow<'_, str> {
-    match key.contains(['~', '/']) {
-        true => key.replace('~', "~0").replace('/', "~1").into(),
-        false => key.into(),
+/// The key of a map as a segment of a path; no two keys have the same.
+fn segment(key: Item<'_>) -> String {
+    if key.sort() != Sort::Text {
+        return format!("{NO_TEXT}{}", escape(&key_text(key)));
     }
+    let content = key.content();
+    let mut rest = &content[..];
+    let mut out = String::new();
+    loop {
+        let error = match std::str::from_utf8(rest) {
+            Ok(text) => {
+                out.push_str(&escape(text));
+                return out;
+            }
+            Err(error) => error,
+        };
+        let (valid, wrong) = rest.split_at(error.valid_up_to());
+        out.push_str(&escape(&String::from_utf8_lossy(valid)));
+        // Half of a surrogate pair, as JSON may have it; nothing else is no UTF-8 in a key.
+        rest = match wrong {
+            [0xED, second @ 0xA0..=0xBF, third, rest @ ..] => {
+                let unit = 0xD000 | u32::from(second & 0x3F) << 6 | u32::from(third & 0x3F);
+                out.push_str(&format!("~u{{{unit:x}}}"));
+                rest
+            }
+            wrong => {
+                out.push(char::REPLACEMENT_CHARACTER);
+                &wrong[1..]
+            }
+        };
+    }
+}
+
+/// As in JSON Pointer (RFC 6901), and without control characters.
+fn escape(key: &str) -> Cow<'_, str> {
+    match key.contains(['~', '/']) {
+        true => without_controls(&key.replace('~', "~0").replace('/', "~1")).into_owned().into(),
+        false => without_controls(key),
+    }
+}
+
+/// The same with control characters by their numbers.
+fn without_controls(path: &str) -> Cow<'_, str> {
+    if !path.contains(char::is_control) {
+        return path.into();
+    }
+    let mut out = String::new();
+    for character in path.chars() {
+        match character.is_control() {
+            true => out.push_str(&format!("~u{{{:x}}}", u32::from(character))),
+            false => out.push(character),
+        }
+    }
+    out.into()
 }
 
 #[cfg(test)]
@@ -203,6 +284,16 @@ mod tests {
         check("/payload/**", "/payload/a", true);
         check("/payload/**/id/*", "/payload/a/id/b/id", true);
         check("/payload/**/id/*", "/payload/a/id", false);
+        check("/payload/1", "/payload/1", true);
+        check("/payload/1", "/payload/~:1", true);
+        check("/payload/~:1", "/payload/~:1/x", true);
+        check("/payload/~:1", "/payload/1", false);
+        check("/payload/~:\"1\"", "/payload/1", true);
+        check("/payload/~:\"1\"", "/payload/~:1", false);
+        check("/payload/~:*", "/payload/~:1", true);
+        check("/payload/~:*", "/payload/1", false);
+        check("/payload/b\nc", "/payload/b~u{a}c", true);
+        check("/payload/b~u{a}c", "/payload/b~u{a}c", true);
     }
 
     #[test]
@@ -218,6 +309,9 @@ mod tests {
         check("", 1, "start it with `/`");
         check("/payload/ü~2/x", 11, "a `~` stands alone");
         check("/payload/a~", 11, "a `~` stands alone");
+        check("/payload/a~:1", 11, "a `~` stands alone");
+        check("/payload/a~u{x}", 11, "a `~` stands alone");
+        check("/payload/a~ua", 11, "a `~` stands alone");
         check(&"/**".repeat(5), 14, "a fifth `**` is one too many");
         check(&"/x".repeat(600), 1025, "it is too long");
     }

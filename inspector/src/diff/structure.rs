@@ -13,7 +13,7 @@ use super::path::Place;
 use super::rules::DiffOptions;
 use crate::decode::Document;
 use crate::decode::document::{Item, Sort};
-use crate::decode::print::{Style, key_text, print, sort_key};
+use crate::decode::print::{Style, print, sort_key};
 
 /// Differences listed of one call; more are counted.
 const MAX_CHANGES: usize = 1000;
@@ -253,7 +253,7 @@ impl<'f, 'a, 'd> Walk<'f, 'a, 'd> {
             let mut different = both.filter(|((_, old), (_, new))| !is_same(*old, *new));
             if let (Some(((key, old), (_, new))), None) = (different.next(), different.next()) {
                 let (old, new) = (Some(old), Some(new));
-                return place.key(&key_text(key), |place| self.either(place, old, new, depth));
+                return place.entry(key, |place| self.either(place, old, new, depth));
             }
         }
         let (old, new) = (named(before), named(after));
@@ -269,7 +269,7 @@ impl<'f, 'a, 'd> Walk<'f, 'a, 'd> {
             let new = if order.is_ge() { new.next() } else { None };
             let Some(key) = old.as_ref().or(new.as_ref()).map(|entry| entry.key) else { return };
             let (old, new) = (old.map(|entry| entry.value), new.map(|entry| entry.value));
-            place.key(&key_text(key), |place| self.either(place, old, new, depth));
+            place.entry(key, |place| self.either(place, old, new, depth));
         }
     }
 

@@ -163,6 +163,11 @@ fn changes_name_their_path() {
     check(before, after, &ignore(&["/payload/time", "/**/email"]), &all[..1]);
     check(before, after, &ignore(&["/payload"]), &[]);
     check(r#"{"a/b": 1}"#, r#"{}"#, &none, &[("/payload/a~1b", "1", "-")]);
+    // Keys that differ have paths that differ, of plain characters.
+    check(r#"{"b\nc": 1}"#, r#"{}"#, &none, &[("/payload/b~u{a}c", "1", "-")]);
+    check(r#"{"b\nc": 1}"#, r#"{}"#, &ignore(&["/payload/b~u{a}c"]), &[]);
+    check(r#"{"\ud800": 1}"#, r#"{}"#, &none, &[("/payload/~u{d800}", "1", "-")]);
+    check(r#"{"\\ud800": 1}"#, r#"{}"#, &none, &[(r"/payload/\ud800", "1", "-")]);
     // Moved, in a list and to another key.
     check("[1, 2, 3]", "[3, 1, 2]", &none, &[("/payload/0 from /payload/2", "3", "3")]);
     check(
@@ -429,7 +434,11 @@ fn values_that_differ_are_never_the_same() {
     check(r#"[{"a":1,"a":2}]"#, r#"[{"a":2}]"#, &["/payload/0/a 1 2", "/payload/0/a 2 -"]);
     check(r#"{"n":"\ud83d"}"#, r#"{"n":"\ud83e"}"#, &["/payload/n \"\\ud83d\" \"\\ud83e\""]);
     check(r#"{"n":"\ud83d"}"#, r#"{"n":"\ufffd"}"#, &["/payload/n \"\\ud83d\" \"\u{FFFD}\""]);
-    check(r#"{"\ud83d":1}"#, r#"{"\ud83e":2}"#, &["/payload/\\ud83d 1 -", "/payload/\\ud83e - 2"]);
+    check(
+        r#"{"\ud83d":1}"#,
+        r#"{"\ud83e":2}"#,
+        &["/payload/~u{d83d} 1 -", "/payload/~u{d83e} - 2"],
+    );
     check("[\"NaN\"]", "[\"Infinity\"]", &["/payload/0 \"NaN\" \"Infinity\""]);
     check(
         "{\"a\":1}\n{\"a\":2}",
@@ -486,7 +495,7 @@ fn cbor_is_compared_exactly() {
         &[0xA2, 0x01, 0x07, 0x01, 0x08],
         &[0xA2, 0x01, 0x09, 0x01, 0x08],
         Changed,
-        "/payload/0/1 7 9",
+        "/payload/0/~:1 7 9",
     );
 }
 
