@@ -143,6 +143,7 @@ named!(LoadStage {
 /// How the host talks to a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Binding {
     /// A trait object of the application.
     Core,
@@ -170,6 +171,7 @@ named!(Binding {
 /// The cause of a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum ReloadCause {
     /// A person.
     Requested,

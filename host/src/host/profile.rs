@@ -22,6 +22,7 @@ pub struct Profile {
 
 /// Whether a changed artifact is reloaded by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Reloads {
     /// As soon as its file has changed.
     ByItself,
@@ -31,6 +32,7 @@ pub enum Reloads {
 
 /// Whether host services may be mocked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Mocks {
     /// They may.
     Allowed,

@@ -23,6 +23,7 @@ use crate::problem::{ArtifactKind, LoadError, LoadProblem};
 
 /// Where the manifest of a plugin is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ManifestPlace {
     /// In a `plugin.toml`.
     Beside,

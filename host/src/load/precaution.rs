@@ -2,6 +2,7 @@ use std::fmt;
 
 /// Where a host compiles WebAssembly that its cache does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum CompilePlace {
     /// In a sandboxed process of its own where there can be one, else in the process of the host:
     /// [`PluginStatus::precaution`](crate::PluginStatus::precaution) says which, and why.

@@ -49,6 +49,7 @@ pub struct Allowance {
 
 /// An [`Allowance`] by which no plugin has anything.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct VainAllowance {
     /// The allowance.
     pub allowed: Allowance,

@@ -5,6 +5,7 @@ use std::str::FromStr;
 /// The fate of a native plugin whose sandbox lacks a layer that was asked for. Without one of those that
 /// keep it from files and the ways out of its process, it is refused under every rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum MissingLayers {
     /// It runs; its status says which layers are missing.
     #[default]

@@ -109,6 +109,7 @@ pub struct Probation {
 
 /// The fate of a new generation whose version is older than the running one's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum OlderVersion {
     /// It takes over like any other.
     Run,

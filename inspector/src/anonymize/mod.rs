@@ -36,6 +36,7 @@ pub struct Redacted {
 
 /// The report of [`anonymize`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
 pub struct AnonymizeReport {
     /// Events in the new trace.
     pub events: u64,

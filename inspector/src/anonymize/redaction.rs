@@ -59,6 +59,7 @@ pub(super) struct Done {
 
 /// Why something cannot be redacted.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RedactionError {
     /// A path starts in nothing that a trace has.
     #[error("a path must start with header, payload, arguments or result; `{path}` does not")]

@@ -5,6 +5,7 @@ use super::FORMAT;
 
 /// Why a baseline cannot be read, written or changed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum BaselineError {
     /// The file cannot be read or written.
     #[error("cannot {action} the baseline: {source}: {}", path.display())]

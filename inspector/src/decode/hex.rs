@@ -5,6 +5,7 @@ pub const PREFIX: &str = "hex:";
 
 /// A text that is no hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum HexError {
     /// Half a byte is too much.
     #[error("{digits} hexadecimal digits are half a byte too many")]

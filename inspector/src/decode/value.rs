@@ -15,6 +15,7 @@ const SHOWN: usize = 40;
 
 /// JSON that cannot be made CBOR without a loss.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum FromJsonError {
     /// It is no JSON.
     #[error("no JSON: {0}")]

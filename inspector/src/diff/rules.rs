@@ -33,6 +33,7 @@ pub struct Tolerance {
 
 /// A text that is no tolerance.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ToleranceError {
     /// The number is none, or no good one.
     #[error("`{0}` is not a tolerance; write a number from 0 such as 0.01, or PATH=NUMBER")]

@@ -182,6 +182,7 @@ pub fn newest(
 
 /// A failure in a trace, with the events of its instance around it.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Incident {
     /// Version of the application that wrote the trace.
     pub app_version: String,

@@ -101,6 +101,7 @@ impl Severities {
 
 /// Why a text sets no severity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SeverityError {
     /// It is no setting at all.
     #[error("`{text}` sets no severity; write for example slow-frame=error or slow-frame=off")]

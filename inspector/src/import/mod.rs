@@ -61,6 +61,7 @@ pub const CAPTURE_PLUGIN: &str = "capture";
 /// A format that can be imported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Format {
     /// The classic format of libpcap.
     Pcap,
@@ -147,6 +148,7 @@ pub enum ImportError {
 
 /// The report of an import.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ImportReport {
     /// The format of the file.
     pub format: Format,

@@ -199,6 +199,7 @@ pub struct Series {
 
 /// Figures of everything, at one moment.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct MetricsSnapshot {
     /// By plugin in order of appearance, then by generation; the latest 64 of each plugin.
     pub generations: Vec<GenerationMetrics>,

@@ -25,6 +25,7 @@ pub struct Start {
 
 /// Why a replay cannot start there.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StartError {
     /// There is no such input.
     #[error("there is no input {position}, the trace has {inputs}, counted from 0")]

@@ -17,6 +17,7 @@ const AHEAD: usize = 4;
 
 /// The report of [`select`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
 pub struct SelectReport {
     /// Calls that are in the new trace.
     pub calls: u64,

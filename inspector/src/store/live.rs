@@ -31,6 +31,7 @@ impl Sink for LiveStore {
 
 /// Why a trace could not be loaded into a store.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LoadError {
     /// The trace cannot be read at all.
     #[error(transparent)]

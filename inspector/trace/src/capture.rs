@@ -38,6 +38,7 @@ use crate::{PluginRecord, Recorder, RecorderOptions, RecorderStatus, TraceError}
 
 /// Why nothing can be captured.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CaptureError {
     /// The file cannot be written.
     #[error(transparent)]

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 /// Why a trace cannot be read or written.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TraceError {
     /// The operating system refused.
     #[error("cannot {action}: {source}: {}", path.display())]

@@ -10,6 +10,7 @@ use crate::{Destination, Gaps, PluginRecord, TraceError, TraceIndex, TraceReader
 
 /// The report of [`merge`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
 pub struct MergeReport {
     /// Events in the new trace.
     pub events: u64,

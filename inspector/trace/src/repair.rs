@@ -69,6 +69,7 @@ pub fn check(path: impl AsRef<Path>, cancel: &AtomicBool) -> Result<CheckReport,
 
 /// The report of [`recover`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct RecoverReport {
     /// The content that was read, and so that of the new file.
     pub recovered: TraceInfo,

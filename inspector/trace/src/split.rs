@@ -16,6 +16,7 @@ const LOOK_EVERY: u64 = 64;
 
 /// Where a part ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PartLimit {
     /// After so many frames.
     Frames(u64),
@@ -39,6 +40,7 @@ pub struct Part {
 
 /// The report of [`split`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
 pub struct SplitReport {
     /// The parts, in order.
     pub parts: Vec<Part>,

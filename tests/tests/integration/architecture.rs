@@ -1,6 +1,7 @@
 //! The folders are the architecture: the arrows of the README, between crates and between the modules
 //! inside them, checked.
 
+mod growth;
 mod modules;
 mod prose;
 mod table;
@@ -110,7 +111,7 @@ const HOST: &[Line] = &[
     line(
         "load",
         "from a file to checked code: read, sniff, manifest, policy, compile, link",
-        &["backend", "services", "policy", "record"],
+        &["backend", "backend/container", "services", "policy", "record"],
     ),
     line(
         "backend",

@@ -42,6 +42,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Where to send to, and how often.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct OtlpOptions {
     /// The collector, without a path: `http://127.0.0.1:4318` unless told.
     pub endpoint: String,

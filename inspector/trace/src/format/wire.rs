@@ -30,6 +30,7 @@ pub(crate) enum Line<'a> {
 /// Why events are not in a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum GapCause {
     /// The disk was too slow, and memory was full.
     TooSlow,

@@ -27,6 +27,7 @@ const OTHER: u64 = 0xD6E8_FEB8_6659_FD93;
 
 /// A value that a filter asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum HeaderValue<'a> {
     /// A text.
     Text(&'a str),

@@ -50,6 +50,7 @@ impl Default for RecorderOptions {
 /// How a recording is doing.
 #[must_use = "it says if events were lost, see `loss`"]
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
 pub struct RecorderStatus {
     /// The newest file as it is named now: `….partial` until finished.
     #[serde(serialize_with = "crate::about::shown")]
