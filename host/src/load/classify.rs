@@ -139,8 +139,8 @@ fn library<'file, R: ReadRef<'file>>(file: R) -> Result<Classified<'file>, LoadP
     Ok(Classified { class, manifest, asks: Requests::default() })
 }
 
-/// The permissions for what a plugin of another host imports. What leaves Glovebox is not among them: a
-/// manifest asks for it, or a person allows it.
+/// The permissions for what a plugin of another host imports. Permissions that leave Glovebox are not among
+/// them: a manifest asks for those, or a person allows them.
 fn asks(adapter: &dyn Adapter, interface: &Interface) -> Requests {
     let (mut asks, mut functions) = (Requests::default(), BTreeSet::new());
     for (module, name) in &interface.imports {

@@ -14,7 +14,7 @@ use crate::problem::Foreign;
 #[derive(Debug)]
 struct Row {
     foreign: Foreign,
-    /// What runs them here.
+    /// The adapter that runs them here, if there is one.
     adapter: Option<&'static dyn Adapter>,
     /// One of these lists must hold as a whole.
     signs: &'static [&'static [Sign]],

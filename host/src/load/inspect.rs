@@ -50,7 +50,7 @@ pub struct Inspection {
 pub struct ServiceUse {
     /// The service.
     pub service: &'static str,
-    /// Who provides it here.
+    /// The provider here.
     pub provision: Provision,
     /// The imports, as in [`Inspection::imports`].
     pub imports: Vec<String>,

@@ -120,7 +120,7 @@ fn what_is_no_plugin_is_counted_by_its_kind() {
     );
     let findings = folder.findings(&catalog);
     assert_eq!(findings.len(), 1, "{findings:?}");
-    let finding = "sniff: this is a Zellij plugin, made for the terminal workspace Zellij; ";
+    let finding = "sniff: this is a Zellij plugin, made for the terminal workspace Zellij, for";
     assert!(findings[0].starts_with(finding), "{findings:?}");
 }
 

@@ -43,7 +43,7 @@ use crate::services::CopyServices;
 pub(crate) trait Adapter: Send + Sync {
     /// How its plugins are called.
     fn binding(&self) -> Binding;
-    /// What becomes of an import.
+    /// The fate of an import.
     fn import(&self, module: &str, name: &str) -> Import;
     /// Whether an export is a function for callers, by its name and type.
     fn is_function(&self, name: &str, signature: &Signature) -> bool;
@@ -69,7 +69,7 @@ pub(crate) trait ForeignCode: Send + Sync {
     fn imported_functions(&self) -> &[String];
 }
 
-/// What becomes of an import.
+/// The fate of an import.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Import {
     /// The service of its host that it belongs to.
@@ -77,7 +77,7 @@ pub(crate) struct Import {
     pub(crate) provision: Provision,
 }
 
-/// Who provides an import of a plugin that was made for another host.
+/// The provider of an import of a plugin that was made for another host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Provision {
     /// Glovebox, under this permission if it is under one.
@@ -111,7 +111,7 @@ impl fmt::Debug for dyn Adapter {
     }
 }
 
-/// Why a function of its host ends the call of a plugin, and its copy: most have no way to say that
+/// The reason why a function of its host ends the call of a plugin, and its copy: most have no way to say that
 /// something failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}")]

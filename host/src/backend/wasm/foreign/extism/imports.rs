@@ -61,7 +61,7 @@ const SERVICES: &[(&str, Option<Permission>, &[&str])] = &[
     ("HTTP", Some(Permission::Network), &["http_request", "http_status_code", "http_headers"]),
 ];
 
-/// What becomes of an import.
+/// The fate of an import.
 pub(super) fn import(module: &str, name: &str) -> Import {
     let own = match module {
         HOST => Some(name),

@@ -1,7 +1,7 @@
 //! The memory of an Extism plug-in that lies outside of its own: blocks by handle, input, output, error.
 //!
 //! A handle is the offset of a block. Loads and stores may go to any place in the memory, as they may
-//! there; handles given to functions of the host must be those of live blocks. What is known of blocks lies
+//! there; handles given to functions of the host must be those of live blocks. The records about blocks lie
 //! outside of the memory that the plug-in writes to. All of it lasts for one call.
 
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use crate::backend::message_of;
 const START: u64 = 64;
 /// The memory grows by at least so many bytes.
 const PAGE: u64 = 64 << 10;
-/// What a block counts beside its bytes, for the records about it.
+/// The bytes that a block counts beside its bytes, for the records about it.
 const RECORD: u64 = 64;
 /// Blocks start at multiples of it.
 const ALIGN: u64 = 8;
@@ -28,7 +28,7 @@ pub(crate) struct Kernel {
     blocks: Vec<Block>,
     /// Free blocks by room, with their places in `blocks`.
     free: BTreeSet<(u64, usize)>,
-    /// Where the next block starts.
+    /// The place where the next block starts.
     end: u64,
     /// Bytes that the memory and the records count; what was counted once stays so, for it is kept.
     counted: u64,
@@ -209,7 +209,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// Where the output is, and how long.
+    /// The place of the output, and its length.
     pub(crate) fn output_place(&self) -> (u64, u64) {
         self.output
     }
@@ -397,7 +397,7 @@ mod tests {
         }
         assert!(kernel.counted() <= limit && blocks > 10_000, "{blocks} {}", kernel.counted());
         assert!(kernel.blocks.capacity() as u64 * 32 <= 2 * limit);
-        // What is kept stays counted.
+        // Kept memory stays counted.
         let counted = kernel.counted();
         kernel.reset();
         assert_eq!(kernel.counted(), counted);
