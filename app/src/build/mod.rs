@@ -11,7 +11,7 @@
 //! `NAME` is the folder's. Every artifact carries the text of `plugin.toml`, so that it describes
 //! itself wherever it is copied. An artifact appears under its name only when it is complete.
 //!
-//! It deliberately does not load, check or run what it built: that is `glovebox-host`. It prints
+//! It reads the `plugin.toml` before, and deliberately does not load or run what it built: that is `glovebox-host`. It prints
 //! nothing: progress goes to a callback, the result is data.
 
 mod cargo;
@@ -30,6 +30,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use glovebox_abi::Manifest;
 use glovebox_files::{MAX_TEXT, Output};
 
 pub use sources::{Sources, Stamp};
@@ -147,12 +148,14 @@ pub fn build(
     let artifact = place_for(&folder, binding, options)?;
     // Before minutes of compiling.
     refuse(&artifact, &folder, options)?;
+    manifest_in(&folder)?;
     let (bytes, sources) = match &source {
         Source::Cargo(manifest) => cargo::build(manifest, binding, options, cancel, progress)?,
         Source::Wat(file) => (encode::assemble(file, progress)?, Vec::new()),
         Source::C(file) => (native::compile(&folder, file, options, cancel, progress)?, Vec::new()),
     };
-    let manifest = read_optional(&folder.join("plugin.toml"))?;
+    // It may have changed while the compiler ran.
+    let manifest = manifest_in(&folder)?;
     let (bytes, has_manifest) = match binding {
         Binding::Component => encode::component(&bytes, manifest.as_deref())?,
         Binding::FrameAbi => encode::module(bytes, manifest.as_deref())?,
@@ -275,6 +278,17 @@ fn place(artifact: &Path, bytes: &[u8], folder: &Path, options: &BuildOptions) -
     let mut output = Output::update(artifact).map_err(io::Error::from).with_context(failed)?;
     output.write_all(bytes).with_context(failed)?;
     output.finish().map_err(io::Error::from).with_context(failed)
+}
+
+/// The text of the `plugin.toml`, which the artifact is to carry, if there is one. What no host could read
+/// makes no artifact.
+fn manifest_in(folder: &Path) -> Result<Option<Vec<u8>>> {
+    let path = folder.join("plugin.toml");
+    let Some(bytes) = read_optional(&path)? else { return Ok(None) };
+    let wrong = || format!("parse manifest: {}", path.display());
+    let text = std::str::from_utf8(&bytes).with_context(wrong)?;
+    Manifest::parse(text).with_context(wrong)?;
+    Ok(Some(bytes))
 }
 
 fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {

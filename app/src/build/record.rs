@@ -20,6 +20,12 @@ pub(super) fn knows(artifact: &Path) -> bool {
 /// Notes an artifact that is about to be written, beside the one that is there until then.
 pub(super) fn note(artifact: &Path, bytes: &[u8]) -> io::Result<()> {
     let path = record(artifact);
+    // The artifact, which is named with every error, is not what is in the way then.
+    let is_no_file = path.metadata().is_ok_and(|about| !about.is_file());
+    if is_no_file {
+        let reason = format!("no file lies where its digest is noted; remove {}", path.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    }
     // Nothing is written through a link of a stranger.
     if path.is_symlink() {
         std::fs::remove_file(&path)?;

@@ -95,6 +95,44 @@ fn the_artifact_is_the_one_cargo_names() {
 }
 
 #[test]
+fn no_artifact_carries_what_no_host_can_read() {
+    fn check(manifest: &str, expected: Result<(), &str>) {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.wat"), "(module)").unwrap();
+        fs::write(folder.path().join("plugin.toml"), manifest).unwrap();
+        let cancel = AtomicBool::new(false);
+        let built = build(folder.path(), &BuildOptions::default(), &cancel, &mut |_| {});
+        match expected {
+            Ok(()) => assert!(built.unwrap().has_manifest),
+            Err(expected) => {
+                let error = format!("{:#}", built.unwrap_err());
+                assert!(
+                    error.starts_with("parse manifest: ") && error.contains(expected),
+                    "{error}"
+                );
+                assert!(!folder.path().join("target").exists());
+            }
+        }
+    }
+    check("[plugin]\nid = \"a\"\n", Ok(()));
+    check("[plugin]\nid = \"a\"\n[nonsense]\n", Err("unknown key `nonsense`"));
+    check("[plugin]\nid = \"a b!!\"\n", Err("is not a plugin id"));
+    check("garbage [", Err("line 1"));
+}
+
+#[test]
+fn a_pipe_in_place_of_the_record_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.wat"), "(module)").unwrap();
+    let options = BuildOptions { name: Some("a".to_owned()), ..BuildOptions::default() };
+    let artifact = artifact_path(folder.path(), &options).unwrap();
+    fs::create_dir_all(artifact.with_file_name(".a.frame-abi.wasm.built")).unwrap();
+    let built = build(folder.path(), &options, &AtomicBool::new(false), &mut |_| {});
+    let error = format!("{:#}", built.unwrap_err());
+    assert!(error.contains("remove ") && error.contains(".a.frame-abi.wasm.built"), "{error}");
+}
+
+#[test]
 fn folders_are_told_apart() {
     fn check(files: &[&str], expected: &str) {
         let folder = tempfile::tempdir().unwrap();

@@ -42,7 +42,7 @@ pub(super) struct LoadArgs {
     pub seed: Option<u64>,
     /// Stop compiling a plugin after this time, e.g. 90s or 5min. The default comes from its
     /// manifest or its size
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = some_time)]
     pub compile_deadline: Option<Duration>,
     /// Stop compiling a plugin that takes more memory than this, from 64 MiB, e.g. 2GiB. The default
     /// comes from its manifest or its size
@@ -50,7 +50,7 @@ pub(super) struct LoadArgs {
     pub compile_memory: Option<u64>,
     /// Stop opening a native plugin for the first time after this time, e.g. 20s. The default comes from
     /// its manifest, or is 5 s
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = some_time)]
     pub load_deadline: Option<Duration>,
     /// Compile WebAssembly plugins with this compiler: `quick` takes a quarter of the time, the code of
     /// `optimising` is up to half as fast again, and `quick-first` goes from one to the other while the
@@ -68,6 +68,14 @@ fn isolation(name: &str) -> Result<Isolation, String> {
     let places = [Isolation::InProcess, Isolation::Process];
     let place = places.into_iter().find(|place| place.name() == name);
     place.ok_or_else(|| "write `in-process` or `process`".to_owned())
+}
+
+/// A time in which something can be done.
+fn some_time(text: &str) -> Result<Duration, String> {
+    match parse_duration(text).map_err(|error| error.to_string())? {
+        Duration::ZERO => Err("a deadline of 0 leaves no time; write a longer one".to_owned()),
+        time => Ok(time),
+    }
 }
 
 fn compiler(name: &str) -> Result<Compiler, String> {
@@ -158,4 +166,17 @@ pub(super) fn text_or_file(text: &str) -> Result<String, Problem> {
     };
     let path = Path::new(path);
     read_to_string(path, MAX_FRAME_LEN as u64).map_err(Problem::file(READ_ARGUMENT, path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_leaves_some_time() {
+        assert_eq!(some_time("20ms"), Ok(Duration::from_millis(20)));
+        for text in ["0s", "-1s", "x"] {
+            some_time(text).unwrap_err();
+        }
+    }
 }

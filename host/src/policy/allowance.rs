@@ -141,6 +141,11 @@ pub enum AllowanceError {
     /// The parameter is empty.
     #[error("`{0}=` needs a value: a folder, a host and port, or a variable")]
     Empty(Permission),
+    /// The word behind a folder is none for what may be done there.
+    #[error(
+        "`{0}` is no access to a folder; write `:rw` to read and write there, and nothing to read"
+    )]
+    Access(String),
     /// The parameter names no host and port.
     #[error("{0}")]
     Endpoint(#[from] EndpointError),
@@ -274,6 +279,12 @@ impl FromStr for Allowance {
     }
 }
 
+/// True of a word that somebody meant for `r` or `rw`.
+fn is_like_access(word: &str) -> bool {
+    let is_letter = |letter: char| matches!(letter.to_ascii_lowercase(), 'r' | 'w' | 'x');
+    word.is_empty() || word.len() <= 3 && word.chars().all(is_letter)
+}
+
 fn read(permission: Permission, parameter: &str) -> Result<Scope, AllowanceError> {
     let mut scope = Scope::default();
     match permission {
@@ -281,6 +292,10 @@ fn read(permission: Permission, parameter: &str) -> Result<Scope, AllowanceError
             let (path, access) = match parameter.rsplit_once(':') {
                 Some((path, "rw")) => (path, Access::ReadWrite),
                 Some((path, "r")) => (path, Access::Read),
+                // A folder may have such a name; then it is there.
+                Some((_, word)) if is_like_access(word) && !Path::new(parameter).exists() => {
+                    return Err(AllowanceError::Access(word.to_owned()));
+                }
                 _ => (parameter, Access::Read),
             };
             if path.is_empty() {
@@ -353,6 +368,16 @@ mod tests {
             "`Not An Id` is not a plugin id; write for example `redact:files`",
         );
         check("files=", "`files=` needs a value: a folder, a host and port, or a variable");
+        for word in ["RW", "rwx", "w", ""] {
+            let expected = format!(
+                "`{word}` is no access to a folder; write `:rw` to read and write there, and nothing to read"
+            );
+            check(&format!("files=/no/such:{word}"), &expected);
+        }
+        check(
+            "files=/no/such:row",
+            "files=/no/such:row within [{ path = \"/no/such:row\", at = \"/no/such:row\", access = \"read\" }]",
+        );
         check("files=:rw", "`files=` needs a value: a folder, a host and port, or a variable");
         check(
             "kv=a/",

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use glovebox_abi::units::show_duration;
 use glovebox_abi::wire::WireError;
 
 /// How a worker ended. The first cause counts: a worker that was killed because it broke the
@@ -85,10 +86,18 @@ impl fmt::Display for Ended {
                 write!(formatter, "the worker broke the protocol, and was killed: {error}")
             }
             Ended::Stopped { silent, by_signal: true } => {
-                write!(formatter, "a signal had stopped the worker for {silent:?}; it was killed")
+                write!(
+                    formatter,
+                    "a signal had stopped the worker for {}; it was killed",
+                    show_duration(*silent)
+                )
             }
             Ended::Stopped { silent, by_signal: false } => {
-                write!(formatter, "the worker was silent for {silent:?}, and was killed")
+                write!(
+                    formatter,
+                    "the worker was silent for {}, and was killed",
+                    show_duration(*silent)
+                )
             }
             Ended::Cancelled => {
                 formatter.write_str("the worker did not end a cancelled call, and was killed")

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::ManifestError;
 use crate::units;
@@ -486,11 +487,39 @@ impl fmt::Display for LimitKind {
 }
 
 /// A size as a number of bytes or a text with a unit.
-#[derive(Deserialize)]
-#[serde(untagged)]
 pub(super) enum Size {
     Bytes(u64),
     Text(String),
+}
+
+/// By hand, because an error of serde's own would name this type.
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Size, D::Error> {
+        struct OfSize;
+
+        impl Visitor<'_> for OfSize {
+            type Value = Size;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a number of bytes, or a text such as \"64 MiB\"")
+            }
+
+            fn visit_u64<E: Error>(self, bytes: u64) -> Result<Size, E> {
+                Ok(Size::Bytes(bytes))
+            }
+
+            fn visit_i64<E: Error>(self, bytes: i64) -> Result<Size, E> {
+                let negative = |_| E::invalid_value(Unexpected::Signed(bytes), &self);
+                u64::try_from(bytes).map(Size::Bytes).map_err(negative)
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Size, E> {
+                Ok(Size::Text(text.to_owned()))
+            }
+        }
+
+        from.deserialize_any(OfSize)
+    }
 }
 
 #[derive(Default, Deserialize)]

@@ -43,6 +43,10 @@ fn bad_manifests_say_what_is_wrong() {
     check("[plugin]\nid = \"a\"\nversion = \"one\"", "line 3");
     check("[plugin]\nid = \"a\"\n[limits]\nqueue = \"many\"", "line 4");
     check("[plugin]\nid = \"a\"\n[limits]\nmemory = \"big\"", "`limits.memory`");
+    for size in ["-1", "1.5", "99999999999999999999"] {
+        let text = format!("[plugin]\nid = \"a\"\n[limits]\nqueue-bytes = {size}");
+        check(&text, "expected a number of bytes, or a text such as \"64 MiB\"");
+    }
     check("[plugin]\nid = \"a\"\n[limits]\nqueue = 0", "`limits.queue`");
     check("[plugin]\nid = \"a\"\n[frames]\naccepts = [\"dada\"]", "not a frame kind");
     check("[plugin]\nid = \"a\"\n[runtime]\ninstances = 0", "`runtime.instances`");
