@@ -8,6 +8,7 @@ pub(crate) mod native;
 pub(crate) mod outside;
 #[cfg(target_os = "linux")]
 mod process;
+mod roomy;
 pub(crate) mod wasm;
 #[cfg(target_os = "linux")]
 pub(crate) mod worker;
@@ -28,6 +29,8 @@ use crate::guard::caught;
 use crate::policy::Enforcement;
 use crate::services::CopyServices;
 use crate::stop::Stop;
+use roomy::Roomy;
+use wasm::Setting;
 
 /// True if native plugins can be given processes of their own: on Linux, in a program that asks whether
 /// it was started as one.
@@ -209,6 +212,19 @@ impl Code {
         function: Option<&str>,
         context: CopyServices,
     ) -> Result<Box<dyn Backend>, Outcome> {
+        let Some(setting) = self.setting().filter(|setting| setting.needs_room()) else {
+            return self.instantiate_here(function, context);
+        };
+        let make = || self.instantiate_here(function, context);
+        Ok(Box::new(Roomy::new(setting.max_stack(), make)?))
+    }
+
+    /// The same with the stack of this thread.
+    fn instantiate_here(
+        &self,
+        function: Option<&str>,
+        context: CopyServices,
+    ) -> Result<Box<dyn Backend>, Outcome> {
         Ok(match self {
             Code::Core(factory) => {
                 let made = caught(|| core::CoreBackend::new(factory, context));
@@ -254,13 +270,18 @@ impl Code {
         }
     }
 
+    /// The setting of the engine that runs it, if one does.
+    fn setting(&self) -> Option<Setting> {
+        match self {
+            Code::Module(code) => Some(code.setting),
+            Code::Component(code) => Some(code.engine.setting),
+            _ => None,
+        }
+    }
+
     /// True if the quick compiler made it.
     pub(crate) fn is_quick(&self) -> bool {
-        match self {
-            Code::Module(code) => code.setting.quick,
-            Code::Component(code) => code.engine.setting.quick,
-            _ => false,
-        }
+        self.setting().is_some_and(|setting| setting.quick)
     }
 
     /// The layers of the sandbox in which its copies run, if they do.

@@ -33,6 +33,7 @@ pub struct LoadRequest {
     pub(crate) compile_memory: Option<u64>,
     pub(crate) load_deadline: Option<Duration>,
     pub(crate) compiler: Option<Compiler>,
+    pub(crate) one_compiler: bool,
     pub(crate) skip_trial: bool,
     /// The decisions about the instance that this is a copy of.
     pub(crate) decisions: Option<BTreeMap<Permission, Decided>>,
@@ -77,6 +78,7 @@ impl LoadRequest {
             compile_memory: None,
             load_deadline: None,
             compiler: None,
+            one_compiler: false,
             skip_trial: false,
             decisions: None,
         }
@@ -264,9 +266,20 @@ impl LoadRequest {
         self
     }
 
+    /// Has all code made by the optimising compiler, where nobody chooses: for runs that are compared. Code
+    /// that another takes over from is slower, and the depth at which a recursion traps differs.
+    #[must_use]
+    pub fn one_compiler(mut self) -> LoadRequest {
+        self.one_compiler = true;
+        self
+    }
+
     /// The compiler that it has.
     pub(crate) fn compiler_of(&self, manifest: &Manifest) -> Compiler {
-        self.compiler.or(manifest.runtime.compiler).unwrap_or_default()
+        match self.compiler.or(manifest.runtime.compiler).unwrap_or_default() {
+            Compiler::Auto if self.one_compiler => Compiler::Optimising,
+            compiler => compiler,
+        }
     }
 
     /// Opens a native library without opening it in a throw-away sandboxed process first: for one that
@@ -284,5 +297,25 @@ impl LoadRequest {
     pub fn limits(mut self, limits: LimitChanges) -> LoadRequest {
         self.limits = limits;
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_that_are_compared_begin_with_one_compiler() {
+        let check = |says: Option<Compiler>, by_manifest: Option<Compiler>, expected: Compiler| {
+            let mut manifest = Manifest::bare("a");
+            manifest.runtime.compiler = by_manifest;
+            let mut request = LoadRequest::path("a.wasm").one_compiler();
+            request.compiler = says;
+            assert_eq!(request.compiler_of(&manifest), expected, "{says:?}, {by_manifest:?}");
+        };
+        check(None, None, Compiler::Optimising);
+        check(Some(Compiler::Auto), None, Compiler::Optimising);
+        check(Some(Compiler::QuickFirst), None, Compiler::QuickFirst);
+        check(None, Some(Compiler::Quick), Compiler::Quick);
     }
 }

@@ -92,7 +92,7 @@ impl Stage {
     /// Loads plugins. If one cannot be loaded, a recording that was started is taken back.
     pub(super) fn load(&mut self, requests: Vec<LoadRequest>) -> Result<(), Problem> {
         for (loaded, request) in requests.into_iter().enumerate() {
-            match wait(&self.host, self.host.load(request)) {
+            match wait(&self.host, self.host.load(request.one_compiler())) {
                 Ok(instance) => self.instances.push(instance),
                 Err(error) => {
                     self.recording.discard();

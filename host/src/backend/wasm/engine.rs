@@ -16,8 +16,18 @@ use super::symbols::MAX_FRAMES;
 use super::ticker::Ticker;
 use crate::problem::{ArtifactKind, LoadProblem};
 
-/// Deep recursion of a plugin ends here, far from the end of the host's own stack.
+/// Deep recursion of a plugin ends here, far from the end of the host's own stack: this many bytes of the
+/// code that has no other purpose than speed.
 const MAX_STACK: usize = 512 << 10;
+/// So many times as much stack has code that counts its work: it needs 1.5 times as much at most.
+const METERED: usize = 2;
+/// So many times as much has code of the quick compiler, which keeps in memory what the optimising one
+/// keeps in registers or leaves out: it needs twice as much where all values are needed later, four times
+/// as much where 8 are not, and ten times where 32 are not.
+const QUICK: usize = 16;
+
+/// The most stack of all code, in bytes.
+const MOST_STACK: usize = MAX_STACK * METERED * QUICK;
 
 /// The purpose of an engine beyond speed. Each costs something, so only plugins that need it run
 /// there.
@@ -165,6 +175,19 @@ impl Program for Component {
 }
 
 impl Setting {
+    /// Bytes of stack that code has, so that what completes in the code that is for speed alone completes in
+    /// all. Nothing is promised for functions with more values that are never needed again than the tests
+    /// have.
+    pub(crate) fn max_stack(self) -> usize {
+        let of = |is_so: bool, factor: usize| if is_so { factor } else { 1 };
+        MAX_STACK * of(self.metered, METERED) * of(self.quick, QUICK)
+    }
+
+    /// True if that is more than a thread is sure to have.
+    pub(crate) fn needs_room(self) -> bool {
+        self.max_stack() > MAX_STACK
+    }
+
     /// An engine with this setting: the same in each process of this program, so that one takes what
     /// another compiled.
     pub(in crate::backend) fn engine(self) -> wasmtime::Result<Engine> {
@@ -179,7 +202,9 @@ impl Setting {
             .strategy(if quick { Strategy::Winch } else { Strategy::Cranelift })
             .epoch_interruption(true)
             .consume_fuel(metered)
-            .max_wasm_stack(MAX_STACK)
+            .max_wasm_stack(self.max_stack())
+            // Nothing runs on such a stack, but it must be the larger one.
+            .async_stack_size(MOST_STACK)
             // Lines are looked up when somebody wants to see them, not with each trap: see `symbols`.
             .wasm_backtrace_details(WasmBacktraceDetails::Disable)
             .wasm_backtrace_max_frames(Some(MAX_FRAMES))
@@ -226,5 +251,126 @@ impl WasmEngine {
         let code_of_any_kind: Arc<dyn Any + Send + Sync> = code.clone();
         loaded.insert(digest.to_owned(), Arc::downgrade(&code_of_any_kind));
         Ok(code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasmtime::{Instance, Store, Trap};
+
+    const FAST: Setting = Setting { metered: false, demanding: false, quick: false };
+
+    /// A recursion of a function `$r` that counts down its first parameter, and keeps values meanwhile.
+    fn recursion(
+        parameters: &str,
+        arguments: &str,
+        locals: &str,
+        before: &str,
+        after: &str,
+    ) -> String {
+        format!(
+            "(module (type $t (func (param i32 {parameters}) (result i64))) \
+             (table funcref (elem $r)) (memory 1) \
+             (func $r (export \"r\") (type $t) (param $n i32) {}(result i64) {locals} \
+               (if (i32.eqz (local.get $n)) (then (return (i64.const 1)))) {before} \
+               (call $r (i32.sub (local.get $n) (i32.const 1)) {arguments}) {after}) \
+             (func (export \"start\") (param i32) (result i64) (call $r (local.get 0) {})))",
+            parameters
+                .split_whitespace()
+                .map(|kind| format!("(param {kind}) "))
+                .collect::<String>(),
+            parameters
+                .split_whitespace()
+                .map(|kind| format!("({kind}.const 7)"))
+                .collect::<String>(),
+        )
+    }
+
+    /// Functions that keep more and more.
+    fn shapes() -> Vec<(String, String)> {
+        let number = |count: usize| "i64 ".repeat(count);
+        let pass =
+            |count: usize| (1..=count).map(|at| format!("(local.get {at})")).collect::<String>();
+        let set = |count: usize, from: usize| {
+            (0..count)
+                .map(|at| format!("(local.set {} (i64.load (i32.const {})))", from + at, at * 8))
+                .collect::<String>()
+        };
+        let sum = |count: usize, from: usize| {
+            (0..count).map(|at| format!("(i64.add (local.get {}))", from + at)).collect::<String>()
+        };
+        let push = |count: usize| {
+            (0..count).map(|at| format!("(i64.load (i32.const {}))", at * 8)).collect::<String>()
+        };
+        let mut all = Vec::new();
+        for count in [0, 3, 8, 16] {
+            let text = recursion(&number(count), &pass(count), "", "", &sum(count, 1));
+            all.push((format!("{count} parameters"), text));
+        }
+        for count in [8, 32] {
+            let locals = format!("(local {})", number(count));
+            let text = recursion("", "", &locals, &set(count, 1), "");
+            all.push((format!("{count} locals that are not needed later"), text));
+        }
+        for count in [1, 4, 16, 64] {
+            let locals = format!("(local {})", number(count));
+            let text = recursion("", "", &locals, &set(count, 1), &sum(count, 1));
+            all.push((format!("{count} locals"), text));
+            let text = recursion("", "", "", &push(count), &"i64.add ".repeat(count));
+            all.push((format!("{count} values under way"), text));
+        }
+        all
+    }
+
+    /// How deep a recursion of a shape goes with a setting.
+    fn deepest(setting: Setting, text: &str) -> u32 {
+        let engine = setting.engine().unwrap();
+        let module = Module::new(&engine, wat::parse_str(text).unwrap()).unwrap();
+        let is_good = |depth: u32| {
+            let mut store = Store::new(&engine, ());
+            store.set_epoch_deadline(1);
+            if setting.metered {
+                store.set_fuel(u64::MAX).unwrap();
+            }
+            let instance = Instance::new(&mut store, &module, &[]).unwrap();
+            let start = instance.get_typed_func::<u32, i64>(&mut store, "start").unwrap();
+            match start.call(&mut store, depth) {
+                Ok(_) => true,
+                Err(error) => {
+                    assert_eq!(error.downcast_ref(), Some(&Trap::StackOverflow), "{error:?}");
+                    false
+                }
+            }
+        };
+        let (mut good, mut bad) = (0, 1 << 21);
+        while bad - good > 1 {
+            let middle = good + (bad - good) / 2;
+            if is_good(middle) { good = middle } else { bad = middle }
+        }
+        good
+    }
+
+    #[test]
+    fn what_completes_in_fast_code_completes_in_all() {
+        let check = || {
+            for (name, text) in shapes() {
+                let most = deepest(FAST, &text);
+                for (metered, quick) in [(true, false), (false, true), (true, true)] {
+                    if quick && cfg!(not(target_arch = "x86_64")) {
+                        continue;
+                    }
+                    let setting = Setting { metered, quick, ..FAST };
+                    let found = deepest(setting, &text);
+                    // cargo test … -- --nocapture prints how much of it is needed.
+                    let needed = f64::from(most) / f64::from(found);
+                    println!("{name}: metered {metered}, quick {quick}: {needed:.2} of {found}");
+                    assert!(found >= most, "{name}, {setting:?}: {found} of {most}");
+                }
+            }
+        };
+        // Threads of tests have less.
+        let thread = std::thread::Builder::new().stack_size(MOST_STACK + (8 << 20));
+        thread.spawn(check).unwrap().join().unwrap();
     }
 }
