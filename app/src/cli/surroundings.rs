@@ -185,16 +185,40 @@ impl Surroundings {
         self.asked.settle(host);
     }
 
-    /// Applies the policy again whenever its file changes, and says so; not on a profile that reloads
-    /// nothing by itself. `told` hears of it too, with the reason if the file cannot be read.
-    pub(super) fn watch_policy(
+    /// False on a profile that reloads nothing by itself.
+    pub(super) fn watches(&self) -> bool {
+        self.profile.as_ref().is_none_or(|one| one.reloads() != Reloads::WhenAsked)
+    }
+
+    /// Applies the policy and the mock again whenever their files change, and says so; unless the profile
+    /// reloads nothing by itself. `told` hears of it too, with the reason if a file cannot be read.
+    pub(super) fn watch_files(
         &self,
         host: &Host,
-        told: impl Fn(Result<(), String>) + Send + Sync + 'static,
+        told: impl Fn(Result<(), String>) + Clone + Send + Sync + 'static,
     ) {
-        if self.profile.as_ref().is_some_and(|one| one.reloads() == Reloads::WhenAsked) {
-            return;
+        if self.watches() {
+            self.watch_policy(host, told.clone());
+            self.watch_mock(host, told);
         }
+    }
+
+    fn watch_mock(&self, host: &Host, told: impl Fn(Result<(), String>) + Send + Sync + 'static) {
+        let Some(mock) = &self.mock else { return };
+        let Some(name) = mock.file().map(named) else { return };
+        let watched = host.watch_mock(mock, move |changed| {
+            say(&match &changed {
+                Ok(()) => format!("Mock changed: {name} is in force"),
+                Err(reason) => format!("Mock not changed: {reason}"),
+            });
+            told(changed);
+        });
+        if let Err(error) = watched {
+            say(&format!("The mock file is not watched: {error}"));
+        }
+    }
+
+    fn watch_policy(&self, host: &Host, told: impl Fn(Result<(), String>) + Send + Sync + 'static) {
         let Some(name) = self.policy.as_ref().and_then(Policy::file).map(named) else { return };
         let watched = host.watch_policy(move |changed| {
             say(&match &changed {

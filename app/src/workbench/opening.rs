@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use glovebox_abi::Frame;
-use glovebox_host::{LoadRequest, Profile, Reloads};
+use glovebox_host::{LoadRequest, Mock, Profile, Reloads};
 use glovebox_inspector::diff::DiffOptions;
 use glovebox_inspector::replay::Pace;
 use glovebox_workspace::Workspace;
@@ -95,6 +95,19 @@ impl Workbench {
         }
     }
 
+    /// Takes over what the file of a mock holds whenever that changes.
+    fn watch_mock(&mut self, mock: &Arc<Mock>) {
+        let (fanout, file) = (Arc::downgrade(&self.fanout), mock.file().map(Path::to_owned));
+        let watched = self.host.watch_mock(mock, move |changed| {
+            if let (Some(fanout), Some(file)) = (fanout.upgrade(), &file) {
+                fanout.tell_mock(file, changed);
+            }
+        });
+        if let Err(error) = watched {
+            self.notices.add(Level::Warning, format!("The mock file is not watched: {error}"));
+        }
+    }
+
     /// Loads what a workspace asks for, as it asks for it; `start` awaits it, by position.
     pub(super) fn take_in_workspace(
         &mut self,
@@ -111,13 +124,17 @@ impl Workbench {
             let text = format!("{} is no plugin that can be read", unreadable.display());
             self.notices.add(Level::Warning, text);
         }
+        let reloads = profile.as_ref().map(Profile::reloads);
+        let watches = reloads != Some(Reloads::WhenAsked);
         if let Some(policy) = policy {
             self.host.set_policy(policy);
             self.outcome.policy_mode = self.host.policy_mode();
-            let reloads = profile.as_ref().map(Profile::reloads);
-            if reloads != Some(Reloads::WhenAsked) {
+            if watches {
                 self.watch_policy();
             }
+        }
+        if let Some(mock) = mock.as_ref().filter(|_| watches) {
+            self.watch_mock(mock);
         }
         if let Some(profile) = profile {
             self.host.set_profile(profile);

@@ -2,6 +2,7 @@
 //! runs whose events are kept.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -122,6 +123,8 @@ pub(super) struct Fanout {
     reloads: Mutex<Reloads>,
     /// The result of the last change of the policy's file, until the window looks.
     policy: Mutex<Option<Result<(), String>>>,
+    /// The results of the last changes of mock files, by their paths, until the window looks.
+    mocks: Mutex<BTreeMap<PathBuf, Result<(), String>>>,
     /// The last events, for failure bundles.
     pub failures: FailureKeeper,
     /// By who did not get events because of a panic: how many, and why not the first.
@@ -276,6 +279,17 @@ impl Fanout {
     /// The result of the last change of the policy's file since the window looked.
     pub(super) fn take_policy(&self) -> Option<Result<(), String>> {
         self.policy.lock().take()
+    }
+
+    /// Says what became of a mock when its file changed.
+    pub(super) fn tell_mock(&self, file: &Path, changed: Result<(), String>) {
+        self.mocks.lock().insert(file.to_owned(), changed);
+        self.waker.wake();
+    }
+
+    /// The results of the last changes of mock files since the window looked.
+    pub(super) fn take_mocks(&self) -> BTreeMap<PathBuf, Result<(), String>> {
+        std::mem::take(&mut *self.mocks.lock())
     }
 
     /// The results of reloads since the last time.

@@ -247,6 +247,7 @@ impl Workbench {
         let has_finished = self.take_in_finished_work();
         self.take_in_reloads();
         self.take_in_policy();
+        self.take_in_mocks();
         self.keep_failures();
         self.say_faults();
         let version = self.count_live();
@@ -358,6 +359,25 @@ impl Workbench {
             Some(Err(reason)) => self.notices.add(Level::Error, reason),
         }
         self.outcome.policy_mode = self.host.policy_mode();
+        self.look_at_plugins();
+    }
+
+    /// Says what became of mocks when their files changed.
+    fn take_in_mocks(&mut self) {
+        let changed = self.fanout.take_mocks();
+        if changed.is_empty() {
+            return;
+        }
+        for (file, changed) in changed {
+            match changed {
+                Ok(()) => {
+                    let text =
+                        format!("{} changed, and its answers are in force", file_name(&file));
+                    self.notices.add(Level::Success, text);
+                }
+                Err(reason) => self.notices.add(Level::Error, reason),
+            }
+        }
         self.look_at_plugins();
     }
 

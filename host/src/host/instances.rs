@@ -81,6 +81,7 @@ impl Host {
         span: &Span,
     ) -> Result<InstanceId, LoadError> {
         request.mock = request.mock.or_else(|| self.inner.mock.clone());
+        request.mock = request.mock.map(|mock| self.mock_now(mock));
         let turn = self.inner.turns.take(&load);
         let started = Instant::now();
         let preparer = &self.inner.preparer;
@@ -101,6 +102,8 @@ impl Host {
                     self.started(instance, started.elapsed());
                 }
                 self.follow_profile(instance, &request);
+                // The file of its mock may have changed before it was listed.
+                self.follow_mock(instance);
                 if let Some(renews) = *missed {
                     instance.tell_rules("the policy changed while it was loaded");
                     self.take_up(instance, renews);

@@ -67,6 +67,7 @@ use reload::gone;
 pub use set::{PluginSet, SetError};
 use turns::Turns;
 pub use watch::WatchError;
+use watch::WatchedMock;
 
 /// The name of the threads of the pool.
 const POOL: &str = "glovebox-plugins";
@@ -114,6 +115,8 @@ pub(crate) struct Inner {
     watcher: Watcher,
     /// The watch of the policy's file.
     policy_watch: Mutex<Option<Watching>>,
+    /// The mocks whose files are watched.
+    watched_mocks: Mutex<Vec<WatchedMock>>,
     pub(crate) rules: Mutex<HostRules>,
     profile: Mutex<Option<Profile>>,
     mock: Option<Arc<Mock>>,
@@ -172,6 +175,7 @@ impl Host {
             turns: Turns::new(cores),
             watcher: Watcher::new(),
             policy_watch: Mutex::default(),
+            watched_mocks: Mutex::default(),
             rules: Mutex::new(rules),
             profile: Mutex::new(profile),
             mock,

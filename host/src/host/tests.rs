@@ -21,6 +21,7 @@ use crate::reply::Reply;
 mod candidate;
 mod drain;
 mod files;
+mod mocks;
 #[cfg(target_arch = "x86_64")]
 mod optimise;
 mod policy;

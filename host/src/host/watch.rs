@@ -1,9 +1,9 @@
 //! Reloads when the artifact or its manifest changes on disk.
 
 use std::path::{Path, PathBuf};
-use std::sync::Weak;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
 
 use glovebox_events::NoteKind;
 
@@ -12,7 +12,8 @@ use crate::id::InstanceId;
 use crate::instance::Instance;
 use crate::load::files_of;
 use crate::problem::{LoadProblem, Origin};
-use crate::watch::{Busy, Watches};
+use crate::services::Mock;
+use crate::watch::{Busy, Watches, Watching};
 
 /// Why a plugin cannot be watched.
 #[derive(Debug, thiserror::Error)]
@@ -67,14 +68,14 @@ impl Watches for Reloads {
     }
 }
 
-/// Is told what became of a policy whose file changed: it is in force, or why it is not.
-type PolicyTold = Box<dyn Fn(Result<(), String>) + Send + Sync>;
+/// Is told what became of a file that changed: its content is in force, or why it is not.
+type Told = Box<dyn Fn(Result<(), String>) + Send + Sync>;
 
 /// Applies the policy of a host again.
 struct PolicyFile {
     host: Weak<Inner>,
     file: PathBuf,
-    told: PolicyTold,
+    told: Told,
     /// The file could not be read when it changed last.
     is_broken: AtomicBool,
 }
@@ -125,7 +126,128 @@ impl Watches for PolicyFile {
     }
 }
 
+/// A mock whose file is watched.
+pub(super) struct WatchedMock {
+    /// What is in force of the file.
+    mock: Arc<Mock>,
+    #[expect(dead_code, reason = "it ends the watch when it goes")]
+    watching: Watching,
+}
+
+/// Takes over what the file of a mock holds.
+struct MockFile {
+    host: Weak<Inner>,
+    file: PathBuf,
+    told: Told,
+    /// The file could not be read when it changed last.
+    is_broken: AtomicBool,
+}
+
+impl Watches for MockFile {
+    fn look(&self, _busy: Busy, _: bool) {
+        let Some(inner) = self.host.upgrade() else { return };
+        let host = Host { inner };
+        let told = match Mock::read(&self.file) {
+            Ok(mock) => {
+                let was_broken = self.is_broken.swap(false, Relaxed);
+                if !host.renew_mock(mock) && !was_broken {
+                    return;
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.is_broken.store(true, Relaxed);
+                let text = format!("the mock of before stays in force: {error}");
+                host.note_mocked(&self.file, &text);
+                Err(text)
+            }
+        };
+        (self.told)(told);
+    }
+
+    fn notice(&self, text: &str) {
+        tracing::warn!("the mock file: {text}");
+        if let Some(inner) = self.host.upgrade() {
+            (Host { inner }).note_mocked(&self.file, &format!("the mock file: {text}"));
+        }
+    }
+}
+
 impl Host {
+    /// Takes over what the file of a mock holds, whenever that changed and was quiet, for all instances that are
+    /// answered by it, and for those that are loaded with it later; files are watched as those of plugins are,
+    /// see [`watch`](Self::watch). What a change does to counts and to the store is said at [`Mock`]. If the file
+    /// cannot be read, the mock of before stays in force, and an event of each of these instances says why.
+    /// `told` is told of either, on a thread of the host. Of one file, the last watch counts. `false` if the
+    /// mock was read from no file.
+    ///
+    /// # Errors
+    ///
+    /// If the operating system refuses a thread.
+    pub fn watch_mock(
+        &self,
+        mock: &Arc<Mock>,
+        told: impl Fn(Result<(), String>) + Send + Sync + 'static,
+    ) -> Result<bool, WatchError> {
+        let Some(file) = mock.file().map(Path::to_owned) else { return Ok(false) };
+        let watches = MockFile {
+            host: self.downgrade(),
+            file: file.clone(),
+            told: Box::new(told),
+            is_broken: AtomicBool::new(false),
+        };
+        let mut watched = self.inner.watched_mocks.lock();
+        let watching = self
+            .inner
+            .watcher
+            .watch(Box::new(move || vec![file.clone()]), Box::new(watches))
+            .map_err(|error| WatchError::Refused { reason: error.to_string() })?;
+        watched.retain(|one| one.mock.file() != mock.file());
+        watched.push(WatchedMock { mock: mock.clone(), watching });
+        drop(watched);
+        self.follow_mocks();
+        Ok(true)
+    }
+
+    /// Puts a mock in place of the one from the same file. `false` if that is the same.
+    fn renew_mock(&self, mock: Mock) -> bool {
+        let mut watched = self.inner.watched_mocks.lock();
+        let before = watched.iter_mut().find(|one| one.mock.file() == mock.file());
+        let Some(before) = before.filter(|before| *before.mock != mock) else { return false };
+        before.mock = Arc::new(mock);
+        drop(watched);
+        self.follow_mocks();
+        true
+    }
+
+    /// What is in force of the file of a mock; the mock itself if that is not watched.
+    pub(super) fn mock_now(&self, mock: Arc<Mock>) -> Arc<Mock> {
+        let watched = self.inner.watched_mocks.lock();
+        let now =
+            watched.iter().find(|one| mock.file().is_some() && one.mock.file() == mock.file());
+        now.map_or(mock, |now| now.mock.clone())
+    }
+
+    fn follow_mocks(&self) {
+        self.inner.registry.all().iter().for_each(|instance| self.follow_mock(instance));
+    }
+
+    /// Has an instance answered by what is in force of the file of its mock.
+    pub(super) fn follow_mock(&self, instance: &Instance) {
+        // Again, because another change may come in between, and the last one counts.
+        while let Some(mock) = instance.mock()
+            && instance.renew_mock(&self.mock_now(mock))
+        {}
+    }
+
+    /// Tells the log of every instance that is answered by the mock of a file.
+    fn note_mocked(&self, file: &Path, text: &str) {
+        let all = self.inner.registry.all();
+        let is_mocked =
+            |one: &&Arc<Instance>| one.mock().is_some_and(|mock| mock.file() == Some(file));
+        all.iter().filter(is_mocked).for_each(|instance| instance.note(NoteKind::Watch, text));
+    }
+
     /// Applies the policy again, as [`set_policy`](Self::set_policy) does, whenever its file changed and
     /// was quiet; files are watched as those of plugins are, see [`watch`](Self::watch). A mode that was
     /// [chosen](Self::set_policy_mode) stays all the same. If the file cannot be read, the policy of before

@@ -72,7 +72,9 @@ use crate::policy::{Decided, Grants, HostRules, WishBook};
 use crate::problem::{LoadProblem, StageError};
 use crate::record::Journal;
 use crate::record::span::About;
-use crate::services::{AllCancelled, Cancellations, Functions, InstanceServices, MockServices};
+use crate::services::{
+    AllCancelled, Cancellations, Functions, InstanceServices, Mock, MockServices,
+};
 use crate::underway::Underway;
 use crate::watch::Watching;
 
@@ -127,14 +129,15 @@ impl Instance {
         load: &Underway,
     ) -> Result<Arc<Instance>, StageError> {
         let plugin: Arc<str> = prepared.manifest.plugin.id.as_str().into();
-        let mock = request.mock.clone().map(|mock| MockServices::new(mock, &plugin));
+        let mock = request.mock.clone().map(|mock| Arc::new(MockServices::new(mock, &plugin)));
+        let kv = mock.as_ref().map(|mock| mock.kv().clone());
         let shared = Arc::new(InstanceServices {
             plugin: plugin.clone(),
             instance: id,
             journal: resources.journal.clone(),
             counters: Default::default(),
-            kv: Mutex::new(mock.as_ref().map(MockServices::kv).unwrap_or_default().into()),
-            mock,
+            kv: Mutex::new(kv.unwrap_or_default().into()),
+            mock: ArcSwapOption::new(mock),
             faults: ArcSwapOption::empty(),
             answers: request.answers.clone(),
             functions: resources.functions.clone(),
@@ -188,12 +191,29 @@ impl Instance {
 
     /// Gets its artifact from elsewhere from now on.
     pub(crate) fn set_source(&self, source: Source) {
-        self.support.request.store(Arc::new(self.request().with_source(source)));
+        self.support.request.rcu(|request| request.with_source(source.clone()));
     }
 
     /// Is loaded by another request from now on.
     pub(crate) fn set_request(&self, request: LoadRequest) {
         self.support.request.store(Arc::new(request));
+    }
+
+    /// The script of its host services, if there is one.
+    pub(crate) fn mock(&self) -> Option<Arc<Mock>> {
+        self.shared.mock.load().as_ref().map(|services| services.mock.clone())
+    }
+
+    /// Puts a mock in place of the one from the same file. `false` if it has none from there, or this one
+    /// already.
+    pub(crate) fn renew_mock(&self, mock: &Arc<Mock>) -> bool {
+        if !self.shared.renew_mock(mock) {
+            return false;
+        }
+        self.support.request.rcu(|request| request.with_mock_of_file(mock));
+        let summary = format!("the mock changed: {}", mock.summary());
+        self.shared.record(self.current().number, What::PolicyChanged { summary });
+        true
     }
 
     /// True if it was loaded and not started yet.

@@ -119,8 +119,8 @@ impl Instance {
 
     /// The services that do not work as ever.
     fn mocks(&self) -> Vec<Cow<'static, str>> {
-        let mock = self.shared.mock.as_ref();
-        let mut mocks = mock.map_or_else(Vec::new, |mock| mock.mock.services());
+        let mock = self.shared.mock.load();
+        let mut mocks = mock.as_ref().map_or_else(Vec::new, |mock| mock.mock.services());
         let faults = self.shared.faults.load();
         let faults = faults.as_ref().map_or_else(Vec::new, |faults| faults.mock.services());
         let answered = ANSWERABLE.into_iter().filter(|_| self.shared.answers.is_some());

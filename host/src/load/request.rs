@@ -101,6 +101,15 @@ impl LoadRequest {
     }
 
     /// The same of another source.
+    /// The same with this mock, if it has one from the same file.
+    pub(crate) fn with_mock_of_file(&self, mock: &Arc<Mock>) -> LoadRequest {
+        let mut request = self.clone();
+        if request.mock.as_ref().is_some_and(|before| before.file() == mock.file()) {
+            request.mock = Some(mock.clone());
+        }
+        request
+    }
+
     pub(crate) fn with_source(&self, source: Source) -> LoadRequest {
         LoadRequest { source, ..self.clone() }
     }

@@ -8,12 +8,12 @@ use glovebox_abi::{Frame, Header, Kind, LogLevel, Permission, ServiceError, Serv
 
 use glovebox_events::AnsweredBy;
 
+use super::CopyServices;
 use super::answers::HTTP_REQUEST;
 use super::arguments::Argument;
 use super::determinism::Determinism;
 use super::functions::{NoBytes, bytes_of};
 use super::store::KeyValues;
-use super::{CopyServices, MockServices};
 use crate::policy::Parameter;
 use crate::record::unix_nanoseconds;
 
@@ -47,7 +47,7 @@ impl CopyServices {
         let arguments = [Argument::Text(method), Argument::Text(url), Argument::Bytes(body)];
         let parameter = Parameter::Peer { host: Cow::Borrowed(host), port };
         self.serve(HTTP_REQUEST, Permission::Network, parameter, &arguments, |context| {
-            let mock = context.shared.mock.as_ref();
+            let mock = context.shared.mock.load_full();
             let url = Value::Text(url.to_owned());
             let effect = mock.and_then(|mock| mock.function(HTTP_REQUEST, &url));
             let effect = effect.ok_or(ServiceError::Unavailable)?;
@@ -94,7 +94,7 @@ impl CopyServices {
         let bytes =
             self.serve_within("random", permission, nowhere, &arguments, within, |context| {
                 let mut bytes = vec![0; length];
-                if context.shared.mock.as_ref().is_some_and(|mock| mock.fill(&mut bytes)) {
+                if context.shared.mock.load().as_ref().is_some_and(|mock| mock.fill(&mut bytes)) {
                     context.answered_by = AnsweredBy::Mock;
                     return Ok(bytes);
                 }
@@ -127,7 +127,7 @@ impl Services for CopyServices {
 
     fn now(&mut self) -> Result<u64, ServiceError> {
         self.serve("now", Permission::Now, Parameter::Nothing, &[], |context| {
-            let mocked = context.shared.mock.as_ref().and_then(MockServices::now);
+            let mocked = context.shared.mock.load().as_ref().and_then(|mock| mock.now());
             let now = mocked.unwrap_or_else(|| {
                 context.determinism.as_mut().map_or_else(unix_nanoseconds, Determinism::now)
             });

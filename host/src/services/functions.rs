@@ -160,9 +160,8 @@ impl CopyServices {
         let parameter = Parameter::function(name);
         let given = [Argument::Value(arguments)];
         let served = self.serve(name, Permission::Functions, parameter, &given, |context| {
-            if let Some(effect) =
-                context.shared.mock.as_ref().and_then(|mock| mock.function(name, arguments))
-            {
+            let mock = context.shared.mock.load_full();
+            if let Some(effect) = mock.and_then(|mock| mock.function(name, arguments)) {
                 context.answered_by = AnsweredBy::Mock;
                 context.delay(effect.delay)?;
                 if let Some(answer) = effect.answer {

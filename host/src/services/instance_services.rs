@@ -11,7 +11,7 @@ use glovebox_events::{AnsweredBy, NoteKind, What};
 use parking_lot::Mutex;
 
 use super::store::KeyValues;
-use super::{Answers, Functions, MockEffect, MockServices, RemainsCounter};
+use super::{Answers, Functions, Mock, MockEffect, MockServices, RemainsCounter};
 use crate::failure::CopyFailure;
 use crate::id::InstanceId;
 use crate::policy::{AccessCounters, Accesses, Grants, Parameter, WishBook};
@@ -35,7 +35,7 @@ pub(crate) struct InstanceServices {
     /// The permissions that a person was asked about, as bits.
     pub(crate) asked: AtomicU32,
     /// Answers instead of the world, if there is one.
-    pub(crate) mock: Option<MockServices>,
+    pub(crate) mock: ArcSwapOption<MockServices>,
     /// Faults in front of that, as long as they are switched on.
     pub(crate) faults: ArcSwapOption<MockServices>,
     /// The functions of the application.
@@ -243,7 +243,6 @@ impl InstanceServices {
     }
 
     fn beside(&self, answers: Option<Arc<dyn Answers>>) -> Arc<InstanceServices> {
-        let mock = self.mock.as_ref().map(|mock| mock.mock.clone());
         Arc::new(InstanceServices {
             plugin: self.plugin.clone(),
             instance: self.instance,
@@ -258,17 +257,40 @@ impl InstanceServices {
             wishes: Arc::default(),
             // Nobody is asked.
             asked: AtomicU32::new(u32::MAX),
-            mock: mock.map(|mock| MockServices::new(mock, &self.plugin)),
-            faults: {
-                let faults = self.faults.load();
-                let anew = |faults: &Arc<MockServices>| {
-                    Arc::new(MockServices::new(faults.mock.clone(), &self.plugin))
-                };
-                ArcSwapOption::new(faults.as_ref().map(anew))
-            },
+            mock: self.anew(&self.mock),
+            faults: self.anew(&self.faults),
             functions: self.functions.clone(),
             answers,
         })
+    }
+
+    /// The same script, from its beginning.
+    fn anew(&self, script: &ArcSwapOption<MockServices>) -> ArcSwapOption<MockServices> {
+        let script = script.load_full();
+        let anew = |script: Arc<MockServices>| MockServices::new(script.mock.clone(), &self.plugin);
+        ArcSwapOption::new(script.map(anew).map(Arc::new))
+    }
+
+    /// Puts a mock in place of the one from the same file, and takes its changes of `[kv]` over into the
+    /// store. `false` if it has none from there, or this one already.
+    pub(crate) fn renew_mock(&self, mock: &Arc<Mock>) -> bool {
+        // Held, so that the store follows the mock that stays.
+        let mut store = self.kv.lock();
+        let Some(before) = self.mock.load_full() else { return false };
+        if before.mock.file() != mock.file() || Arc::ptr_eq(&before.mock, mock) {
+            return false;
+        }
+        let services = Arc::new(MockServices::new(mock.clone(), &self.plugin));
+        for (key, value) in services.kv() {
+            if before.kv().get(key) != Some(value) {
+                store.set(key, value);
+            }
+        }
+        for key in before.kv().keys().filter(|key| !services.kv().contains_key(*key)) {
+            store.remove(key);
+        }
+        self.mock.store(Some(services));
+        true
     }
 
     /// The effect of faults on a use of a service, and of the mock where they have none; and whose
@@ -277,7 +299,8 @@ impl InstanceServices {
         let none = MockEffect::default;
         let faults = self.faults.load();
         let injected = faults.as_ref().map_or_else(none, |faults| faults.effect(service));
-        let scripted = self.mock.as_ref().map_or_else(none, |mock| mock.effect(service));
+        let mock = self.mock.load();
+        let scripted = mock.as_ref().map_or_else(none, |mock| mock.effect(service));
         match (injected == none(), scripted == none()) {
             (false, _) => (injected, AnsweredBy::Fault),
             (true, false) => (scripted, AnsweredBy::Mock),
@@ -287,7 +310,7 @@ impl InstanceServices {
 
     /// A reading of the clock, after it was set by the mock and by faults, and who set it.
     pub(super) fn shifted(&self, now: u64) -> (u64, AnsweredBy) {
-        let mocked = self.mock.as_ref().map_or(now, |mock| mock.shifted(now));
+        let mocked = self.mock.load().as_ref().map_or(now, |mock| mock.shifted(now));
         let set = self.faults.load().as_ref().map_or(mocked, |faults| faults.shifted(mocked));
         match (set == mocked, mocked == now) {
             (false, _) => (set, AnsweredBy::Fault),

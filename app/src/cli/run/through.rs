@@ -82,7 +82,7 @@ impl Through<'_> {
         });
         let running = wait(&stage.host, running)?;
         surroundings.say_vain(&stage.host);
-        surroundings.watch_policy(&stage.host, drop);
+        surroundings.watch_files(&stage.host, drop);
         if let Some(path) = self.record {
             let out = self.files.new_trace(path)?;
             stage.record(out, running.instances(), self.trace, self.how)?;

@@ -38,8 +38,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// With --build, PLUGIN is the folder of its source: the plugin is built at once, and whenever a
 /// source changes, with one build at a time. Each replay starts with fresh state. The first replay is
 /// the baseline, unless --against names another; with --build, that is a replay into the artifact of
-/// the build before, if it is there. A change of the policy's file applies it and leads to a replay,
-/// too. The verb runs until you interrupt it, or until there were as
+/// the build before, if it is there. A change of the policy's or the mock's file applies it and leads to
+/// a replay, too. The verb runs until you interrupt it, or until there were as
 /// many changes as --changes says. On a terminal, `help` and Enter list what can be done with
 /// generations meanwhile. The exit code is 1 if a change led to differences, or was refused.
 #[derive(Debug, Args)]
@@ -105,10 +105,10 @@ enum Change {
     WentBack(String),
     /// After something else was refused, the file is again what runs.
     Mended,
-    /// Another policy is in force.
-    Policy,
-    /// The file of the policy was changed, and cannot be read, as was said.
-    PolicyRefused,
+    /// Another policy or mock is in force.
+    File,
+    /// The file of either was changed, and cannot be read, as was said.
+    FileRefused,
     /// The artifact was built.
     Built(Occasion),
     /// It was not, and why.
@@ -190,13 +190,11 @@ impl Watch {
         for id in stage.instances.iter().filter(|_| workshop.is_none()) {
             stage.host.watch(*id)?;
         }
-        let policy = sender.clone();
-        // A full queue holds a change that leads to the same replay.
-        surroundings.watch_policy(&stage.host, move |changed| {
-            drop(
-                policy
-                    .try_send(changed.map_or_else(|_| Change::PolicyRefused, |()| Change::Policy)),
-            );
+        let files = sender.clone();
+        surroundings.watch_files(&stage.host, move |changed| {
+            let change = changed.map_or_else(|_| Change::FileRefused, |()| Change::File);
+            // A full queue holds a change that leads to the same replay.
+            drop(files.try_send(change));
         });
         let recorded = recorded.map(|answers| answers_of(&answers, &run)).transpose()?;
         let baseline = match against.or(recorded) {
@@ -279,8 +277,8 @@ impl Watch {
     fn replay(&self, watched: &Watched<'_>, change: Change) -> Result<Replayed, Problem> {
         let Watched { stage, plan, baseline, surroundings } = watched;
         match change {
-            Change::Reloaded | Change::Policy | Change::Built(_) => {}
-            Change::PolicyRefused => return Ok(Replayed::Refused),
+            Change::Reloaded | Change::File | Change::Built(_) => {}
+            Change::FileRefused => return Ok(Replayed::Refused),
             Change::Mended => say("Mended: the file is again what runs"),
             Change::Ended => return Ok(Replayed::Cancelled),
             Change::Refused(message) => {

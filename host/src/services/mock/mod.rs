@@ -80,6 +80,12 @@
 //! `[now]` and `[random]` also stand for the clocks and random bytes of WASI; its monotonic clock
 //! counts from the first reading. Sleeping takes its time, and nothing else of WASI is scripted.
 //!
+//! # Changes
+//!
+//! [`Host::watch_mock`](crate::Host::watch_mock) takes over what the file of a mock holds whenever it changed. Calls, readings of
+//! the clock and random bytes are then counted from the beginning; entries of the store that changed in `[kv]` are set or
+//! removed, and all others stay. A function that the mock no longer gives is unavailable.
+//!
 //! Faults alone, `[[answer]]` and `[faults]`, can be switched on and off while a plugin runs, in front of the
 //! mock that it was loaded with: [`Host::set_faults`](crate::Host::set_faults).
 //!
@@ -118,6 +124,8 @@ pub struct Mock {
     /// The seed of chance for answers.
     faults: u64,
     functions: Vec<FunctionAnswer>,
+    /// The file that it was read from.
+    file: Option<PathBuf>,
 }
 
 /// The answer to some calls of a function of the application.
@@ -256,7 +264,16 @@ impl Mock {
             Ok(text) => text,
             Err(source) => return Err(MockError::Io { source, path }),
         };
-        file::read(&text).map_err(|problem| MockError::In { problem, path })
+        match file::read(&text) {
+            // The working folder may change.
+            Ok(mock) => Ok(Mock { file: Some(std::path::absolute(&path).unwrap_or(path)), ..mock }),
+            Err(problem) => Err(MockError::In { problem, path }),
+        }
+    }
+
+    /// The file that it was read from, if it was [read](Self::read) from one.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// The services that do not work as ever, as events name them.
@@ -285,7 +302,7 @@ impl Mock {
     /// True if it has nothing but `[[answer]]` and `[faults]`, which can be switched on and off while a
     /// plugin runs.
     pub(crate) fn is_of_faults(&self) -> bool {
-        let rest = Mock { answers: Vec::new(), faults: 0, ..self.clone() };
+        let rest = Mock { answers: Vec::new(), faults: 0, file: None, ..self.clone() };
         rest == Mock::default()
     }
 

@@ -137,8 +137,8 @@ impl MockServices {
     }
 
     /// The content of the store at the start.
-    pub(crate) fn kv(&self) -> std::collections::BTreeMap<String, Vec<u8>> {
-        self.mock.kv.clone()
+    pub(crate) fn kv(&self) -> &BTreeMap<String, Vec<u8>> {
+        &self.mock.kv
     }
 }
 

@@ -108,13 +108,13 @@ impl Witness {
     /// The time on the calendar's clock, in nanoseconds since the Unix epoch, if it does not follow
     /// the world: a mock's, or the start of a run that must repeat.
     pub(super) fn scripted_now(&self) -> Option<u64> {
-        let mocked = self.mock().and_then(MockServices::now);
+        let mocked = self.mock().and_then(|mock| mock.now());
         mocked.or_else(|| self.0.chance.is_some().then_some(determinism::START))
     }
 
     /// The same for the clock that counts from 0.
     pub(super) fn scripted_elapsed(&self) -> Option<u64> {
-        let mocked = self.mock().and_then(MockServices::elapsed);
+        let mocked = self.mock().and_then(|mock| mock.elapsed());
         mocked.or_else(|| self.0.chance.is_some().then_some(0))
     }
 
@@ -131,8 +131,8 @@ impl Witness {
         Ok(())
     }
 
-    fn mock(&self) -> Option<&MockServices> {
-        self.0.shared.mock.as_ref()
+    fn mock(&self) -> Option<Arc<MockServices>> {
+        self.0.shared.mock.load_full()
     }
 
     /// Waits for a host function, until the call must end.
