@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use glovebox_abi::units::show_size;
 use glovebox_events::{Event, What};
 use glovebox_files::{Output, is_replaceable};
-use glovebox_inspector::store::{self, Kept, Store, StoreLimits};
+use glovebox_inspector::store::{self, SavedEvents, Store, StoreLimits};
 use glovebox_trace::{
     GapCause, ParentRecord, PluginRecord, Problem, Replacing, TraceError, TraceIndex, TraceOutline,
     TraceReader, TraceWriter, refuse_placeholder,
@@ -284,9 +284,9 @@ impl Origin {
     }
 }
 
-/// Writes what was kept of live frames to a file of its own, which says what is missing.
+/// Writes the live frames that are in memory to a file of its own, which says what is missing.
 pub(super) fn save_live(
-    kept: Kept,
+    saved: SavedEvents,
     counts: &str,
     plugins: &[PluginRecord],
     out: Replacing<'_>,
@@ -297,11 +297,11 @@ pub(super) fn save_live(
     for plugin in plugins {
         writer.describe_plugin(plugin)?;
     }
-    let lost = kept.evicted + kept.others_evicted;
+    let lost = saved.evicted + saved.others_evicted;
     if lost > 0 {
         writer.write_gap(lost, GapCause::Evicted)?;
     }
-    for event in &kept.events {
+    for event in &saved.events {
         writer.write(event)?;
     }
     writer.finish()?;

@@ -18,7 +18,7 @@ use glovebox_host::{
 use glovebox_inspector::baseline::{Baseline, Decision, SourceTrace};
 use glovebox_inspector::diff::{self, DiffOptions, Run, RunCall, RunOutput};
 use glovebox_inspector::failure;
-use glovebox_inspector::store::{Held, Kept};
+use glovebox_inspector::store::{Extraction, SavedEvents};
 use glovebox_trace::{PluginRecord, Recorder, Replacing, TraceError, TraceIndex};
 use glovebox_workspace::Workspace;
 
@@ -184,26 +184,26 @@ pub(super) fn save_live(
     }
     // Those that come meanwhile may be in the file or not.
     let before = fanout.unkept.lock().next();
-    let mut held = Held::default();
+    let mut extraction = Extraction::default();
     // Each time the lock is free in between: plugins wait for it.
-    while held.take(&fanout.store.lock()) {}
-    let kept = held.finish(&fanout.store.lock());
-    let counts = in_words(&kept);
-    match trace::save_live(kept, &counts, &plugins, Replacing { path: &path, is_on: replace }) {
+    while extraction.take(&fanout.store.lock()) {}
+    let saved = extraction.finish(&fanout.store.lock());
+    let counts = in_words(&saved);
+    match trace::save_live(saved, &counts, &plugins, Replacing { path: &path, is_on: replace }) {
         Ok(()) => Finished::LiveSaved(path, before, counts),
         Err(error) => Finished::Failed(format!("Not saved: {error}")),
     }
 }
 
-/// How many live frames were kept, and how many were not.
-fn in_words(kept: &Kept) -> String {
-    let mut text = count(kept.frames, "live frame");
-    if kept.evicted > 0 {
-        let earlier = count(kept.evicted, "earlier frame");
+/// How many live frames are saved, and how many could not be.
+fn in_words(saved: &SavedEvents) -> String {
+    let mut text = count(saved.frames, "live frame");
+    if saved.evicted > 0 {
+        let earlier = count(saved.evicted, "earlier frame");
         text.push_str(&format!("; {earlier} had to make room in memory before"));
     }
-    if kept.others_evicted > 0 {
-        text.push_str(&format!("; so had {}", count(kept.others_evicted, "other event")));
+    if saved.others_evicted > 0 {
+        text.push_str(&format!("; so had {}", count(saved.others_evicted, "other event")));
     }
     text
 }

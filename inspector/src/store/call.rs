@@ -14,8 +14,8 @@ pub struct Call {
     pub plugin: Arc<str>,
     /// Its frames, in order; some may be evicted already.
     pub rows: Vec<RowId>,
-    /// The host calls of the plugin, with the time in nanoseconds since the Unix epoch.
-    pub host_calls: Vec<(u64, HostCall)>,
+    /// The host calls of the plugin.
+    pub host_calls: Vec<HostCallEvent>,
     /// Its status.
     pub status: Status,
     /// The timing, once it is over.
@@ -23,7 +23,7 @@ pub struct Call {
     /// Bytes of memory the instance held after the call, where the tier can tell.
     pub memory: Option<u64>,
     /// When it was over, and how much it took, if its end came.
-    pub ending: Option<Ending>,
+    pub end: Option<EndOfCall>,
     /// What its host calls add to its status.
     pub beside: Statuses,
     /// Host calls that came before those in [`host_calls`](Self::host_calls) and were evicted.
@@ -32,9 +32,22 @@ pub struct Call {
     pub(super) host_call_bytes: usize,
 }
 
+/// A host call, as its event said it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostCallEvent {
+    /// The number of the event.
+    pub sequence: u64,
+    /// Nanoseconds since the Unix epoch.
+    pub at: u64,
+    /// The host call.
+    pub host_call: HostCall,
+}
+
 /// The end of a call, as its event said it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ending {
+pub struct EndOfCall {
+    /// The number of the event.
+    pub sequence: u64,
     /// Nanoseconds since the Unix epoch.
     pub at: u64,
     /// Bytes of the encoded input frame.

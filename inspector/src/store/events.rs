@@ -1,6 +1,7 @@
 //! The events that a store still holds, to be written to a trace.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use glovebox_events::{CallId, Direction, Event, What};
 
@@ -8,47 +9,71 @@ use super::{Call, Row, RowId, Store};
 
 /// Events taken out of a store piece by piece, so that it is never held for long.
 #[derive(Debug, Default)]
-pub struct Held {
-    events: Vec<Placed>,
-    calls: HashSet<CallId>,
+pub struct Extraction {
+    events: Vec<Event>,
+    calls: HashMap<CallId, Taken>,
     next: Option<RowId>,
     evicted: u64,
-    has_others: bool,
+    before: Option<Before>,
 }
 
-/// An event, and where it stands among those of its time.
-#[derive(Debug)]
-struct Placed {
-    /// The number of the frame that it follows, and its place behind that.
-    place: (u64, u32),
-    event: Event,
+/// The events besides frames that were no longer there when the first ones were taken out.
+#[derive(Debug, Clone, Copy)]
+struct Before {
+    others: u64,
+    host_calls: u64,
 }
 
-/// The events that were held, in order.
+/// The host calls of a call that were taken out.
 #[derive(Debug)]
-pub struct Kept {
+struct Taken {
+    /// The first row of the call: it is begun anew once all of its rows went.
+    first: Option<RowId>,
+    host_calls: u64,
+    /// Host calls of it that were no longer there.
+    evicted: u64,
+}
+
+impl Taken {
+    fn of(call: &Call) -> Taken {
+        let first = call.rows.first().copied();
+        let host_calls = call.host_calls.len() as u64;
+        Taken { first, host_calls, evicted: call.evicted_host_calls }
+    }
+
+    /// How many of them went from the store since.
+    fn gone_from(&self, store: &Store, id: CallId) -> u64 {
+        match store.call(id).filter(|call| call.rows.first().copied() == self.first) {
+            Some(call) => (call.evicted_host_calls - self.evicted).min(self.host_calls),
+            None => self.host_calls,
+        }
+    }
+}
+
+/// The events that were taken out, in order.
+#[derive(Debug)]
+pub struct SavedEvents {
     /// The events, numbered anew from 0.
     pub events: Vec<Event>,
     /// Frames.
     pub frames: u64,
-    /// Frames that came before and are no longer there, or that went while they were taken out.
+    /// Frames that came before and are no longer there, or that went while events were taken out.
     pub evicted: u64,
-    /// Other events that are no longer there: host calls, and what happened outside of calls.
+    /// Other events of which that is true: host calls, and what happened outside of calls.
     pub others_evicted: u64,
 }
 
-impl Held {
+impl Extraction {
     /// Rows that are taken out at once.
     pub const STEP: usize = 4096;
 
     /// Takes out what comes next; false once nothing is left.
     pub fn take(&mut self, store: &Store) -> bool {
-        if !std::mem::replace(&mut self.has_others, true) {
+        if self.before.is_none() {
+            let (others, host_calls) = (store.others_evicted(), store.evicted_host_calls());
+            self.before = Some(Before { others, host_calls });
             self.evicted = store.evicted();
-            let outside = store
-                .outside()
-                .map(|event| Placed { place: (event.sequence, 0), event: event.clone() });
-            self.events.extend(outside);
+            self.events.extend(store.outside().cloned());
         }
         let index = match self.next {
             None => 0,
@@ -59,7 +84,8 @@ impl Held {
                 if oldest > next { 0 } else { store.len() }
             }),
         };
-        let rows = (index..store.len().min(index + Held::STEP)).filter_map(|at| store.row(at));
+        let rows =
+            (index..store.len().min(index + Extraction::STEP)).filter_map(|at| store.row(at));
         for row in rows {
             self.next = Some(RowId(row.id.0 + 1));
             self.add(row, store);
@@ -77,62 +103,64 @@ impl Held {
                 frame: row.frame.clone(),
             },
         };
-        self.push((row.sequence, 0), row, row.at, what);
+        self.push(row, row.sequence, row.at, what);
         let Some(call) = store.call(row.call) else { return };
-        if self.calls.insert(row.call) {
-            for (number, (at, host_call)) in call.host_calls.iter().enumerate() {
-                let what = What::HostCall { call: Some(row.call), host_call: host_call.clone() };
-                let place = (row.sequence, u32::try_from(number + 1).unwrap_or(u32::MAX));
-                self.push(place, row, *at, what);
+        if let Entry::Vacant(taken) = self.calls.entry(row.call) {
+            taken.insert(Taken::of(call));
+            for event in &call.host_calls {
+                let host_call = event.host_call.clone();
+                let what = What::HostCall { call: Some(row.call), host_call };
+                self.push(row, event.sequence, event.at, what);
             }
         }
         if call.rows.last() == Some(&row.id)
-            && let Some((at, what)) = end_of(call)
+            && let Some((sequence, at, what)) = end_of(call)
         {
-            self.push((row.sequence, u32::MAX), row, at, what);
+            self.push(row, sequence, at, what);
         }
     }
 
-    fn push(&mut self, place: (u64, u32), row: &Row, at: u64, what: What) {
-        let event = Event {
-            sequence: 0,
+    fn push(&mut self, row: &Row, sequence: u64, at: u64, what: What) {
+        self.events.push(Event {
+            sequence,
             at,
             plugin: row.plugin.clone(),
             instance: row.instance,
             generation: row.generation,
             what,
-        };
-        self.events.push(Placed { place, event });
+        });
     }
 
-    /// Everything that was taken out of `store`, in the order in which it happened.
-    pub fn finish(self, store: &Store) -> Kept {
+    /// Everything that was taken out of `store`, in the order in which it happened: that of the numbers,
+    /// for a clock may be set back.
+    pub fn finish(self, store: &Store) -> SavedEvents {
+        let others_evicted = self.before.map_or(0, |before| {
+            let gone = store.evicted_host_calls().saturating_sub(before.host_calls);
+            let taken: u64 = self.calls.iter().map(|(id, taken)| taken.gone_from(store, *id)).sum();
+            before.others + gone.saturating_sub(taken)
+        });
         let mut events = self.events;
-        events.sort_by_key(|one| (one.event.at, one.place));
+        events.sort_by_key(|event| event.sequence);
         let is_frame =
-            |one: &&Placed| matches!(one.event.what, What::FrameIn { .. } | What::FrameOut { .. });
+            |event: &&Event| matches!(event.what, What::FrameIn { .. } | What::FrameOut { .. });
         let frames = events.iter().filter(is_frame).count() as u64;
         let number =
-            |(sequence, one): (usize, Placed)| Event { sequence: sequence as u64, ..one.event };
-        Kept {
-            frames,
-            events: events.into_iter().enumerate().map(number).collect(),
-            evicted: self.evicted,
-            others_evicted: store.others_evicted(),
-        }
+            |(sequence, event): (usize, Event)| Event { sequence: sequence as u64, ..event };
+        let events = events.into_iter().enumerate().map(number).collect();
+        SavedEvents { frames, events, evicted: self.evicted, others_evicted }
     }
 }
 
-fn end_of(call: &Call) -> Option<(u64, What)> {
-    let (outcome, ending) = (call.status.outcome()?.clone(), call.ending?);
+fn end_of(call: &Call) -> Option<(u64, u64, What)> {
+    let (outcome, end) = (call.status.outcome()?.clone(), call.end?);
     let what = What::CallEnded {
         call: call.id,
         outcome,
         timing: call.timing?,
-        bytes_in: ending.bytes_in,
-        bytes_out: ending.bytes_out,
-        frames_out: ending.frames_out,
+        bytes_in: end.bytes_in,
+        bytes_out: end.bytes_out,
+        frames_out: end.frames_out,
         memory: call.memory,
     };
-    Some((ending.at, what))
+    Some((end.sequence, end.at, what))
 }

@@ -12,8 +12,8 @@ use glovebox_trace::index::End;
 use glovebox_trace::{Statuses, Versions};
 
 use super::{
-    Call, Denial, Ending, LogLine, NoticeKind, RefusedReload, Reload, Reloaded, Row, RowId, Status,
-    Store,
+    Call, Denial, EndOfCall, HostCallEvent, LogLine, NoticeKind, RefusedReload, Reload, Reloaded,
+    Row, RowId, Status, Store,
 };
 
 /// The approximate cost of a row beyond its own bytes.
@@ -49,8 +49,8 @@ impl Store {
                 self.end_call(*call, status, *timing, *memory);
                 if let Some(call) = self.calls.get_mut(call) {
                     let (bytes_in, bytes_out) = (*bytes_in, *bytes_out);
-                    let (at, frames_out) = (event.at, *frames_out);
-                    call.ending = Some(Ending { at, bytes_in, bytes_out, frames_out });
+                    let (sequence, at, frames_out) = (event.sequence, event.at, *frames_out);
+                    call.end = Some(EndOfCall { sequence, at, bytes_in, bytes_out, frames_out });
                 }
             }
             What::HostCall { call, host_call } => self.add_host_call(event, *call, host_call),
@@ -96,7 +96,7 @@ impl Store {
             status: Status::Pending,
             timing: None,
             memory: None,
-            ending: None,
+            end: None,
             beside: Statuses::NONE,
             evicted_host_calls: 0,
             host_call_bytes: 0,
@@ -196,7 +196,8 @@ impl Store {
             answered_by: host_call.answered_by,
         };
         let cost = weight::host_call(&kept);
-        call.host_calls.push((event.at, kept));
+        let (sequence, at) = (event.sequence, event.at);
+        call.host_calls.push(HostCallEvent { sequence, at, host_call: kept });
         call.host_call_bytes += cost;
         self.counters.bytes += cost;
         let most = self.limits.bytes / 4;
@@ -257,7 +258,7 @@ impl Store {
 fn forget_oldest(call: &mut Call, bytes: usize) -> u64 {
     let mut forgotten = 0;
     let latest = call.host_calls.len().saturating_sub(1);
-    for (_, host_call) in &call.host_calls[..latest] {
+    for HostCallEvent { host_call, .. } in &call.host_calls[..latest] {
         if call.host_call_bytes <= bytes {
             break;
         }

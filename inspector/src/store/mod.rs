@@ -23,8 +23,8 @@ mod lists;
 mod live;
 mod row;
 
-pub use call::{Call, Ending};
-pub use events::{Held, Kept};
+pub use call::{Call, EndOfCall, HostCallEvent};
+pub use events::{Extraction, SavedEvents};
 pub use lists::{Denial, LogLine, Notice, NoticeKind, RefusedReload, Reload, Reloaded};
 pub use live::{LiveStore, LoadError, Loaded, load};
 pub use row::{Row, RowId, Status};

@@ -239,3 +239,76 @@ fn traces_fill_a_store() {
     let cancelled = load(&path, StoreLimits::default(), &mut |_, _| {}, &cancel);
     assert!(matches!(cancelled, Err(LoadError::Cancelled)));
 }
+
+/// What the events of an extraction are, for short: each frame, host call and end with its call.
+fn in_short(saved: &SavedEvents) -> String {
+    let short = |event: &Event| match &event.what {
+        What::FrameIn { call, .. } => format!("in {}", call.0),
+        What::HostCall { call, .. } => format!("host {}", call.map_or(0, |call| call.0)),
+        What::CallEnded { call, .. } => format!("end {}", call.0),
+        _ => "other".to_owned(),
+    };
+    saved.events.iter().map(short).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn saved_events_stand_in_the_order_in_which_they_happened_though_a_clock_is_set_back() {
+    let mut store = Store::default();
+    let events = [
+        event(0, What::Unloaded),
+        frame_in(1, 1, 0),
+        host_call(2, 1, "log", Ok(Value::Null)),
+        frame_in(3, 2, 0),
+        host_call(4, 1, "log", Ok(Value::Null)),
+        event(5, What::Unloaded),
+        ended(6, 2, Outcome::Completed),
+        ended(7, 1, Outcome::Completed),
+    ];
+    for event in events {
+        let at = 1_000_000 - event.sequence * 1000;
+        store.ingest(&Event { at, ..event });
+    }
+    let mut extraction = Extraction::default();
+    while extraction.take(&store) {}
+    let saved = extraction.finish(&store);
+    assert_eq!(in_short(&saved), "other, in 1, host 1, in 2, host 1, other, end 2, end 1");
+    let numbers: Vec<u64> = saved.events.iter().map(|event| event.sequence).collect();
+    assert_eq!(numbers, (0..8).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_evicted_while_it_is_saved_is_counted_once() {
+    const STEP: u64 = Extraction::STEP as u64;
+    /// Checks a store of so many calls, each with a host call, of which so many make room after the first
+    /// step, as do the events outside of calls: the host calls in the file, and those counted as evicted.
+    #[track_caller]
+    fn check(calls: u64, evicted: u64, saved: u64, lost: u64) {
+        let mut store = Store::default();
+        let mut sequence = 0..;
+        let mut next = || sequence.next().expect("there is no end");
+        store.ingest(&event(next(), What::Unloaded));
+        for call in 1..=calls {
+            store.ingest(&frame_in(next(), call, 0));
+            store.ingest(&host_call(next(), call, "log", Ok(Value::Null)));
+        }
+        let mut extraction = Extraction::default();
+        extraction.take(&store);
+        let cost = store.bytes() / usize::try_from(calls).expect("they are few");
+        let left = usize::try_from(calls - evicted).expect("they are few");
+        store.limits = StoreLimits { bytes: left * cost + cost / 2, list: 1, ..store.limits };
+        // One more list entry, which evicts the one that was taken.
+        store.ingest(&event(next(), What::Unloaded));
+        assert_eq!((store.evicted(), store.others_evicted()), (evicted, evicted + 1));
+        while extraction.take(&store) {}
+        let found = extraction.finish(&store);
+        let host_calls = in_short(&found).matches("host").count() as u64;
+        assert_eq!((host_calls, found.frames), (saved, saved));
+        assert_eq!((found.evicted, found.others_evicted), (lost, lost));
+        assert_eq!(in_short(&found).matches("other").count(), 1);
+    }
+    check(10, 0, 10, 0);
+    // All of these were taken before.
+    check(STEP + 10, 20, STEP + 10, 0);
+    // Some were not.
+    check(STEP + 10, STEP + 4, STEP + 6, 4);
+}

@@ -251,7 +251,7 @@ fn a_flood_does_not_push_out_what_was_before() {
         assert_eq!(all, calls.len() as u64);
         assert_eq!(store.evicted_host_calls(), kept.evicted_host_calls);
         assert!(kept.evicted_host_calls > 0, "{what} does not fill it");
-        let last = weight::host_call(&kept.host_calls[kept.host_calls.len() - 1].1);
+        let last = weight::host_call(&kept.host_calls[kept.host_calls.len() - 1].host_call);
         assert!(last < 10_000, "{last} bytes of {what}");
     }
     let small = "(call $set (i32.const 0) (i32.const 1) (i32.const 65536) (i32.const 200))";

@@ -124,7 +124,7 @@ impl CallFacts {
             timing: call.timing,
             memory: call.memory,
             beside: call.beside,
-            host_calls: shown.map(|(_, call)| line(call)).collect(),
+            host_calls: shown.map(|event| line(&event.host_call)).collect(),
             more: call.host_calls.len().saturating_sub(HOST_CALLS),
             evicted: call.evicted_host_calls,
         }
