@@ -149,50 +149,88 @@ pub fn asking_no_more<'a>(
     })
 }
 
+/// A policy to be saved.
+#[derive(Debug)]
+pub(super) struct PolicyText {
+    pub(super) text: String,
+    /// What was allowed and is not in it, as `PLUGIN: PERMISSION`.
+    pub(super) left_out: Vec<String>,
+}
+
+/// A rule of a policy, by the name of its permission.
+type Rules = BTreeMap<&'static str, String>;
+
 /// The decisions about the plugins of one id.
 #[derive(Default)]
 struct Section<'a> {
-    /// Of the artifacts to which something is allowed.
-    digests: BTreeSet<&'a str>,
-    rules: BTreeMap<&'static str, String>,
+    denied: Rules,
+    /// What is allowed to each artifact, by its digest, in the rules of its instances.
+    allowed: BTreeMap<&'a str, BTreeMap<&'static str, BTreeSet<String>>>,
+}
+
+impl Section<'_> {
+    /// What each of the artifacts is allowed alike, and the permissions of which that is not true: a section
+    /// of a policy allows the same to all of its artifacts, and nobody is given what another one was.
+    fn allowed_alike(&self) -> (Rules, Vec<&'static str>) {
+        let (mut alike, mut left_out) = (Rules::new(), Vec::new());
+        let names: BTreeSet<&'static str> =
+            self.allowed.values().flat_map(BTreeMap::keys).copied().collect();
+        // Of two instances with one id, the one that may do less decides.
+        for name in names.into_iter().filter(|name| !self.denied.contains_key(name)) {
+            let of_each: Option<Vec<_>> =
+                self.allowed.values().map(|rules| rules.get(name)).collect();
+            let rules: BTreeSet<&String> = of_each.iter().flatten().copied().flatten().collect();
+            match rules.first() {
+                Some(rule) if rules.len() == 1 => drop(alike.insert(name, (*rule).clone())),
+                _ => left_out.push(name),
+            }
+        }
+        (alike, left_out)
+    }
 }
 
 /// The mode and what a person decided about permissions, as a `policy.toml`.
-pub(super) fn policy_text(mode: PolicyMode, plugins: &[PluginStatus]) -> String {
+pub(super) fn policy_text(mode: PolicyMode, plugins: &[PluginStatus]) -> PolicyText {
     let mut sections: BTreeMap<&str, Section<'_>> = BTreeMap::new();
     for plugin in plugins {
         let section = sections.entry(&plugin.manifest.plugin.id).or_default();
         for status in &plugin.permissions {
             let Some(decided) = status.decided_rule() else { continue };
             let name = status.permission.name();
-            // Of two instances with one id, the one that may do less decides.
             if status.decision == Decision::Deny {
-                section.rules.insert(name, decided);
+                section.denied.insert(name, decided);
                 continue;
             }
-            section.rules.entry(name).or_insert(decided);
-            // Nothing is allowed to a mere id, which any artifact can bear.
-            if !plugin.digest.is_empty() {
-                section.digests.insert(&plugin.digest);
-            }
+            let allowed = section.allowed.entry(&plugin.digest).or_default();
+            allowed.entry(name).or_default().insert(decided);
         }
     }
     let mut modes = PolicyMode::ALL.iter();
     let name = modes.find(|(known, _)| *known == mode).map_or("", |(_, name)| name);
     let mut text = format!("mode = \"{name}\"\n");
-    for (id, Section { digests, rules }) in sections {
-        if rules.is_empty() {
-            continue;
+    let mut all_left_out = Vec::new();
+    for (id, section) in sections {
+        let (alike, left_out) = section.allowed_alike();
+        if !section.denied.is_empty() || !alike.is_empty() {
+            text.push_str(&format!("\n[plugins.{id}]\n"));
         }
-        text.push_str(&format!("\n[plugins.{id}]\n"));
-        if !digests.is_empty() {
-            let digests = digests.iter().map(|digest| format!("\"{DIGEST_PREFIX}{digest}\""));
-            let digests = digests.collect::<Vec<_>>().join(", ");
-            text.push_str(&format!("digest = [{digests}]\n"));
+        // Nothing is allowed to a mere id, which any artifact can bear.
+        let digests = section.allowed.keys().filter(|digest| !digest.is_empty());
+        let digests: Vec<_> =
+            digests.map(|digest| format!("\"{DIGEST_PREFIX}{digest}\"")).collect();
+        if !digests.is_empty() && !alike.is_empty() {
+            text.push_str(&format!("digest = [{}]\n", digests.join(", ")));
         }
+        let rules: BTreeMap<_, _> = section.denied.iter().chain(&alike).collect();
         text.extend(rules.values().map(|rule| format!("{rule}\n")));
+        for permission in left_out {
+            text.push_str(&format!(
+                "# {id}: {permission} is left out, for it is not allowed alike to all artifacts of this id.\n"
+            ));
+            all_left_out.push(format!("{id}: {permission}"));
+        }
     }
-    text
+    PolicyText { text, left_out: all_left_out }
 }
 
 #[cfg(test)]
@@ -228,7 +266,8 @@ mod tests {
         host.set_decision(id, Permission::Log, Decision::Deny);
         let plugins = host.plugins();
         assert_eq!(granted(&plugins[0]), [true, false]);
-        let text = policy_text(PolicyMode::Consent, &plugins);
+        let PolicyText { text, left_out } = policy_text(PolicyMode::Consent, &plugins);
+        assert_eq!(left_out, [""; 0]);
         let policy = Policy::parse(&text).unwrap();
         let again = Host::builder().policy(policy).build().unwrap();
         assert_eq!(granted(&load(&again).1), [true, false], "{text}");
@@ -247,5 +286,53 @@ mod tests {
         std::fs::write(folder.path().join("one.wat"), format!("{CODE} ;; changed")).unwrap();
         let again = Host::builder().policy(Policy::parse(&text).unwrap()).build().unwrap();
         assert_eq!(granted(&load(&again).1), [false, false], "{text}");
+    }
+
+    /// Two artifacts of one id, to which not the same is allowed.
+    #[test]
+    fn a_saved_policy_allows_no_artifact_what_another_one_was_allowed() {
+        /// Checks which of files and environment are in the policy, by the folder that the second artifact asks for
+        /// and what is allowed to it, and what is said to be left out.
+        #[track_caller]
+        fn check(asks: &str, allowed: &[Permission], saved: [bool; 2], expected: &[&str]) {
+            let both = [Permission::Files, Permission::Environment];
+            let host = Host::builder().build().unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::create_dir_all(folder.path().join("data/sub")).unwrap();
+            let load = |name: &str, asks: &str, code: &str| {
+                let own = folder.path().join(name);
+                std::fs::create_dir(&own).unwrap();
+                let asks = format!("path = '{}'", folder.path().join(asks).display());
+                let manifest = MANIFEST.replace("path = '.'", &asks);
+                let manifest = manifest.replace("log = true", "environment = ['LANG']");
+                std::fs::write(own.join("plugin.toml"), manifest).unwrap();
+                std::fs::write(own.join("one.wat"), code).unwrap();
+                host.load(LoadRequest::path(&own)).wait().unwrap()
+            };
+            let first = load("first", "data", CODE);
+            let second = load("second", asks, &format!("{CODE} ;; another"));
+            for (instance, allowed) in [(first, &both[..]), (second, allowed)] {
+                for permission in allowed {
+                    assert!(host.set_decision(instance, *permission, Decision::Allow));
+                }
+            }
+            let PolicyText { text, left_out } = policy_text(PolicyMode::Strict, &host.plugins());
+            assert_eq!(left_out, expected, "{text}");
+            let again = Host::builder().policy(Policy::parse(&text).unwrap()).build().unwrap();
+            for name in ["first", "second"] {
+                let id = again.load(LoadRequest::path(folder.path().join(name))).wait().unwrap();
+                let plugin = again.plugin(id).unwrap();
+                let granted = both.map(|it| plugin.permission(it).is_some_and(|one| one.granted));
+                let is_meant = name == "first" || !allowed.is_empty();
+                assert_eq!(granted, saved.map(|saved| saved && is_meant), "{name}: {text}");
+            }
+        }
+        let both = [Permission::Files, Permission::Environment];
+        check("data", &both, [true, true], &[]);
+        check("data/sub", &both, [false, true], &["one: files"]);
+        check("data", &[Permission::Environment], [false, true], &["one: files"]);
+        check("data", &[Permission::Files], [true, false], &["one: environment"]);
+        // The second artifact is not meant at all.
+        check("data", &[], [true, true], &[]);
     }
 }

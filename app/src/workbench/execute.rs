@@ -228,9 +228,9 @@ impl Workbench {
                 }
             }
             Command::SavePolicy { path, replace } => {
-                let text = policy_text(self.outcome.policy_mode, &self.host.plugins());
+                let policy = policy_text(self.outcome.policy_mode, &self.host.plugins());
                 let (title, inputs) = (format!("Writing {}", path.display()), self.inputs());
-                self.jobs.start(title, move |_| work::save_policy(&text, path, replace, &inputs));
+                self.jobs.start(title, move |_| work::save_policy(policy, path, replace, &inputs));
             }
             Command::SaveBundle { instance, path, replace } => {
                 let (host, inputs) = (self.host.clone(), self.inputs());

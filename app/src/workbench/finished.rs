@@ -68,8 +68,8 @@ pub(super) enum Finished {
     Accepted(PathBuf, Result<Box<Accepted>, String>),
     /// A baseline was written, about these decisions.
     BaselineSaved(Box<Accepted>, BTreeMap<usize, Decision>),
-    /// The policy was written.
-    PolicySaved(PathBuf),
+    /// The policy was written, without these decisions.
+    PolicySaved(PathBuf, Vec<String>),
     /// There is a file in the way of a command; this one replaces it.
     Exists(Box<Command>),
     /// A frame was sent.

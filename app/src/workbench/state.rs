@@ -353,7 +353,13 @@ impl Workbench {
             Some(Ok(())) => {
                 let policy = self.host.policy();
                 let name = policy.file().map_or_else(|| "its file".to_owned(), file_name);
-                let text = format!("{name} changed, and its rules are in force");
+                let mut text = format!("{name} changed, and its rules are in force");
+                let mode = self.host.policy_mode();
+                if let Some(named) = policy.mode().filter(|named| *named != mode) {
+                    text.push_str(&format!(
+                        "; the mode stays {mode}, which was chosen, not {named}"
+                    ));
+                }
                 self.notices.add(Level::Success, text);
             }
             Some(Err(reason)) => self.notices.add(Level::Error, reason),

@@ -183,10 +183,18 @@ impl Workbench {
                 let text = format!("{} was not opened: {error}", file_name(&path));
                 self.notices.add(Level::Error, text);
             }
-            Finished::PolicySaved(path) => {
+            Finished::PolicySaved(path, left_out) => {
                 self.outcome.edits.policy = 0;
-                let text = format!("The policy is saved: {}", path.display());
-                self.notices.add(Level::Success, text);
+                let mut text = format!("The policy is saved: {}", path.display());
+                let mut level = Level::Success;
+                if !left_out.is_empty() {
+                    level = Level::Warning;
+                    text.push_str(&format!(
+                        "; it leaves out what is not allowed alike to all artifacts of one id: {}",
+                        left_out.join(", ")
+                    ));
+                }
+                self.notices.add(level, text);
             }
             Finished::Exists(command) => self.outcome.in_the_way = Some(*command),
             Finished::BaselineSaved(saved, decisions) => {

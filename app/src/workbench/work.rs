@@ -23,6 +23,7 @@ use glovebox_trace::{PluginRecord, Recorder, Replacing, TraceError, TraceIndex};
 use glovebox_workspace::Workspace;
 
 use super::accepted::{Accepted, Compared, refuse_inputs_only};
+use super::consent::PolicyText;
 use super::failures::Failed;
 use super::finished::{Finished, OpenedWorkspace};
 use super::jobs::JobState;
@@ -138,13 +139,13 @@ fn paths(files: &[PathBuf]) -> Vec<&Path> {
 
 /// Writes a policy.
 pub(super) fn save_policy(
-    text: &str,
+    policy: PolicyText,
     path: PathBuf,
     replace: bool,
     inputs: &[PathBuf],
 ) -> Finished {
-    match glovebox_files::write(&path, text.as_bytes(), replace, &paths(inputs)) {
-        Ok(()) => Finished::PolicySaved(path),
+    match glovebox_files::write(&path, policy.text.as_bytes(), replace, &paths(inputs)) {
+        Ok(()) => Finished::PolicySaved(path, policy.left_out),
         Err(OutputProblem::Exists { .. }) => {
             Finished::Exists(Box::new(Command::SavePolicy { path, replace: true }))
         }

@@ -66,12 +66,12 @@ impl PolicyVerb {
     }
 }
 
-/// A verdict for programs.
 /// Why what is granted has no effect where the plugin runs, if so.
 fn no_effect_of(verdict: &Verdict, isolation: Isolation) -> Option<&'static str> {
     no_effect(verdict.permission, isolation).filter(|_| verdict.is_granted())
 }
 
+/// A verdict for programs.
 fn verdict_json(verdict: &Verdict, isolation: Isolation) -> Json {
     json!({
         "permission": verdict.permission.name(),
