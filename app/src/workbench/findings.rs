@@ -152,7 +152,7 @@ pub(super) fn look_over(
     origin: &Origin,
     plugins: &[PluginStatus],
     state: &JobState,
-) -> Result<Look, Ended> {
+) -> Result<Look, Unfinished> {
     let mut looking = Looking::new(RecordBuilder::default(), plugins);
     if let Origin::Replay(_) = origin {
         // These are the instances of the run.
@@ -165,7 +165,7 @@ pub(super) fn look_over(
         Origin::Imported(_, events) | Origin::Replay(events) => {
             for event in events.iter() {
                 if state.is_cancelled() {
-                    return Err(Ended::Cancelled);
+                    return Err(Unfinished::Cancelled);
                 }
                 looking.ingest(event);
             }
@@ -183,7 +183,7 @@ pub(super) fn digest(
     path: &Path,
     plugins: &[PluginStatus],
     state: &JobState,
-) -> Result<Digest, Ended> {
+) -> Result<Digest, Unfinished> {
     let mut looking = Looking::new(RecordBuilder::new(DIGEST_CALLS), plugins);
     let mut store = Store::new(DIGEST);
     let mut overview = Overview::of_all();
@@ -207,7 +207,7 @@ pub(super) fn digest(
 
 /// Why a trace was not looked over to the end.
 #[derive(Debug)]
-pub(super) enum Ended {
+pub(super) enum Unfinished {
     /// Somebody ended it.
     Cancelled,
     /// It cannot be read.
@@ -256,8 +256,8 @@ impl Looking {
         path: &Path,
         state: &JobState,
         mut also: impl FnMut(&Event),
-    ) -> Result<(), Ended> {
-        let failed = |error: TraceError| Ended::Failed(error.to_string());
+    ) -> Result<(), Unfinished> {
+        let failed = |error: TraceError| Unfinished::Failed(error.to_string());
         let mut reader = TraceReader::open(path).map_err(failed)?;
         let mut events = 0u64;
         while let Some(event) = reader.next() {
@@ -274,7 +274,7 @@ impl Looking {
             if events.is_multiple_of(64) {
                 state.progress(reader.position(), reader.size());
                 if state.is_cancelled() {
-                    return Err(Ended::Cancelled);
+                    return Err(Unfinished::Cancelled);
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use glovebox_trace::TraceIndex;
 
-use super::findings::{self, Digest, Ended, Look};
+use super::findings::{self, Digest, Look, Unfinished};
 use super::finished::Finished;
 use super::work;
 use super::{JobId, Level, Origin, Search, SearchStage, TraceId, Wanted, Workbench, search};
@@ -26,7 +26,7 @@ impl Workbench {
             } else {
                 let digest = move |state: &_| match findings::digest(&path, &plugins, state) {
                     Ok(digest) => Finished::Digested(id, Box::new(digest)),
-                    Err(ended) => not_looked_over(ended),
+                    Err(unfinished) => not_looked_over(unfinished),
                 };
                 self.jobs.start_background(title, digest)
             };
@@ -37,7 +37,7 @@ impl Workbench {
         }
         self.jobs.start(title, move |state| match findings::look_over(&origin, &plugins, state) {
             Ok(look) => Finished::LookedOver(id, Box::new(look)),
-            Err(ended) => not_looked_over(ended),
+            Err(unfinished) => not_looked_over(unfinished),
         });
     }
 
@@ -147,9 +147,9 @@ impl Workbench {
     }
 }
 
-fn not_looked_over(ended: Ended) -> Finished {
-    match ended {
-        Ended::Cancelled => Finished::Nothing,
-        Ended::Failed(error) => Finished::Failed(format!("Not looked over: {error}")),
+fn not_looked_over(unfinished: Unfinished) -> Finished {
+    match unfinished {
+        Unfinished::Cancelled => Finished::Nothing,
+        Unfinished::Failed(error) => Finished::Failed(format!("Not looked over: {error}")),
     }
 }

@@ -16,7 +16,7 @@ use glovebox_events::{CallId, Event, HostCall, Phase, What};
 pub struct RecordedAnswers {
     calls: HashMap<CallId, Vec<Use>>,
     /// The uses outside of calls, by the first instance of each plugin.
-    loads: BTreeMap<Arc<str>, Load>,
+    loads: BTreeMap<Arc<str>, UsesAtLoad>,
     /// Answers that the trace holds.
     pub found: u64,
     /// Recorded answers that no service can have given, so that they are not used.
@@ -31,8 +31,9 @@ pub(super) struct Use {
     pub(super) result: Result<Value, ServiceError>,
 }
 
+/// The uses outside of calls of the first instance of a plugin.
 #[derive(Debug)]
-pub(super) struct Load {
+pub(super) struct UsesAtLoad {
     instance: u64,
     /// True if the trace holds how the instance was loaded.
     pub(super) is_whole: bool,
@@ -87,12 +88,12 @@ impl RecordedAnswers {
     }
 
     /// The uses outside of calls.
-    pub(super) fn of_load(&self, plugin: &str) -> Option<&Load> {
+    pub(super) fn of_load(&self, plugin: &str) -> Option<&UsesAtLoad> {
         self.loads.get(plugin)
     }
 
-    fn load(&mut self, event: &Event) -> &mut Load {
-        let new = || Load { instance: event.instance, is_whole: false, uses: Vec::new() };
+    fn load(&mut self, event: &Event) -> &mut UsesAtLoad {
+        let new = || UsesAtLoad { instance: event.instance, is_whole: false, uses: Vec::new() };
         self.loads.entry(event.plugin.clone()).or_insert_with(new)
     }
 }

@@ -183,18 +183,15 @@ fn files_of_other_hosts_are_named_for_what_they_are() {
         "a.wasm",
         &wat(&format!("(module {wasi} (func (export \"_start\") i32.add))")),
         "sniff",
-        &format!(
-            "this is a WASI command, made for a shell: it runs once, from its start to its end, \
-             for which Glovebox has no adapter; run it with `wasmtime run`"
-        ),
+        "this is a WASI command, made for a shell: it runs once, from its start to its end, for which \
+         Glovebox has no adapter; run it with `wasmtime run`",
     );
     check(
         "a.wasm",
         &wat("(module (import \"env\" \"opa_abort\" (func (param i32))) (func i32.add))"),
         "sniff",
-        &format!(
-            "this is an OPA policy, made for Open Policy Agent, for which Glovebox has no adapter; run it in such a host"
-        ),
+        "this is an OPA policy, made for Open Policy Agent, for which Glovebox has no adapter; run it in \
+         such a host",
     );
     check(
         "a.wasm",
