@@ -44,6 +44,7 @@ mod source;
 pub(crate) mod start;
 mod state;
 mod take_in;
+pub(crate) mod takeovers;
 mod trace;
 mod unkept;
 mod usage;

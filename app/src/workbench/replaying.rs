@@ -24,7 +24,9 @@ use super::replay::{
 };
 use super::sink::{Fanout, Keeping};
 use super::start::{GiveError, Started, give};
+use super::takeovers::{Running, Takeover};
 use super::trace::Opened;
+use super::unkept::Numbers;
 use super::words::count;
 use super::{Level, Origin, ReplayHow, ReplayRequest, TraceId};
 
@@ -61,6 +63,9 @@ const ENDLESS: usize = 64 << 20;
 struct Calls {
     summary: ReplaySummary,
     kept: KeptEvents,
+    /// The live frames that are among the events.
+    frames: Numbers,
+    takeover: Option<Takeover>,
 }
 
 impl Calls {
@@ -76,8 +81,7 @@ impl Calls {
         if !unloaded.is_empty() {
             return Some("a plugin was unloaded meanwhile".to_owned());
         }
-        let mut events = self.kept.events.iter();
-        if events.any(|event| matches!(event.what, What::Reloaded { .. })) {
+        if self.takeover.is_some() {
             return Some("another generation took over meanwhile".to_owned());
         }
         cancelled.then(|| "it was stopped".to_owned())
@@ -87,10 +91,21 @@ impl Calls {
         Arc::new(Run::from_events(name, self.kept.events.iter().cloned()))
     }
 
-    fn open(self, name: String) -> (Opened, u64) {
+    fn open(self, name: String) -> OpenedRun {
         let events = Arc::new(self.kept.events);
-        (Opened::of_events(name, events, Origin::Replay), self.kept.lost)
+        let trace = Opened::of_events(name, events, Origin::Replay);
+        OpenedRun { trace, lost: self.kept.lost, frames: self.frames }
     }
+}
+
+/// A run, as a trace.
+#[derive(Debug)]
+pub(super) struct OpenedRun {
+    pub(super) trace: Opened,
+    /// Events of it that were lost.
+    pub(super) lost: u64,
+    /// The live frames that are in it.
+    pub(super) frames: Numbers,
 }
 
 impl ReplayWork {
@@ -131,25 +146,28 @@ impl ReplayWork {
             Some(copies) => copies.targets(),
             None => instances.iter().copied().map(Target::from).collect(),
         };
-        let of = targets.iter().map(|target| target.instance.get()).collect();
+        let of: BTreeSet<u64> = targets.iter().map(|target| target.instance.get()).collect();
+        let running = || {
+            let plugins = self.host.plugins();
+            Running::of(plugins.iter().filter(|plugin| of.contains(&plugin.instance.get())))
+        };
         let all = start.as_ref().map_or(&plan, |(_, all)| all);
         let targets = Targets::new(&self.host, targets, all, request.routing);
         let is_once = request.how != ReplayHow::Again;
         let limit = if is_once { KEPT_LIMIT } else { ENDLESS };
         // Before anything changes.
-        let keeping = self.fanout.start_keeping(of, limit).ok_or_else(|| {
+        let keeping = self.fanout.start_keeping(of.clone(), limit).ok_or_else(|| {
             anyhow::anyhow!("a replay is under way; stop it before another one starts")
         })?;
-        let send = || self.send(&targets, &plan, &keeping, state, control);
+        let send = || self.send(&targets, &plan, &keeping, &running, state, control);
         let has_answers = events.iter().any(|event| matches!(event.what, What::CallEnded { .. }));
-        // The answers of other plugins say nothing about this one.
-        let has_own = has_answers && has_answers_of(&ids, &events);
+        let has_own = has_answers && answers_are_of(&ids, request.routing, &plan, &events);
         let (mut earlier, mut unalike) = (None, None);
         match &self.purpose {
             Purpose::Run => {}
             Purpose::Reload(instance) => {
                 if !has_own && accepted.is_none() {
-                    earlier = Some(run_before(&self.host, &instances, send));
+                    earlier = Some(run_before(&self.host, &instances, send)?);
                     anyhow::ensure!(!control.is_cancelled(), "Stopped before the reload");
                 }
                 self.host.reload(*instance).wait()?;
@@ -184,8 +202,8 @@ impl ReplayWork {
                 (None, None) => Ok(Arc::new(Run::from_events(self.trace_name.clone(), events))),
                 (None, Some(Ok(before))) => Ok(before.run(first)),
                 (None, Some(Err(why))) => Err(format!(
-                    "nothing to compare with: {} holds no answers of this plugin, and the generation before gave \
-                     none: {why}",
+                    "nothing to compare with: {} does not hold the answers of this plugin to these inputs, and the \
+                     generation before gave none: {why}",
                     self.trace_name
                 )),
             })
@@ -210,9 +228,11 @@ impl ReplayWork {
         targets: &Targets,
         plan: &ReplayPlan,
         keeping: &Keeping<'_>,
+        running: &dyn Fn() -> Running,
         state: &JobState,
         control: &ReplayControl,
     ) -> Calls {
+        let before = running();
         // Earlier events are no part of the run.
         keeping.take();
         let mut progress = |progress: ReplayProgress| {
@@ -228,7 +248,10 @@ impl ReplayWork {
             ends = next.is_last_round();
             summary.add(next);
         }
-        Calls { summary, kept: keeping.take() }
+        let now = running();
+        let (kept, frames) = keeping.take();
+        let takeover = before.replaced(&kept.events, &now);
+        Calls { summary, kept, frames, takeover }
     }
 }
 
@@ -244,33 +267,62 @@ fn keep_own(ids: &BTreeSet<String>, plan: &mut ReplayPlan, events: &mut Vec<Even
     }
 }
 
-/// True if answers of one of these plugins are among the events.
-fn has_answers_of(ids: &BTreeSet<String>, events: &[Event]) -> bool {
+/// True if the answers among the events are those of these plugins to the inputs that they get: the answers
+/// of other plugins say nothing about them.
+fn answers_are_of(
+    ids: &BTreeSet<String>,
+    routing: Routing,
+    plan: &ReplayPlan,
+    events: &[Event],
+) -> bool {
     let mut ends = events.iter().filter(|event| matches!(event.what, What::CallEnded { .. }));
-    ends.any(|event| ids.contains(&*event.plugin))
+    let gets_its_own = match routing {
+        Routing::ByPlugin => true,
+        Routing::Everything => {
+            ids.len() == 1 && plan.inputs.iter().all(|input| ids.contains(&*input.plugin))
+        }
+    };
+    gets_its_own && ends.any(|event| ids.contains(&*event.plugin))
 }
 
 /// Sends the inputs to the generation that a reload is about to replace, and gives all that got them back
-/// the states that they had: the next run begins with the same.
+/// the states that they had: the next run begins with the same. Inside, why there is nothing to compare with.
+///
+/// # Errors
+///
+/// If any of them has not the state that it had.
 fn run_before(
     host: &Host,
     instances: &[InstanceId],
     send: impl FnOnce() -> Calls,
-) -> anyhow::Result<Calls> {
+) -> anyhow::Result<Result<Calls, String>> {
     let mut snapshots = Vec::new();
     for instance in instances {
-        let snapshot = host.snapshot(*instance).wait();
-        let snapshot = snapshot.map_err(|outcome| anyhow::anyhow!("{outcome}"))?;
-        snapshots.push((*instance, snapshot));
+        match host.snapshot(*instance).wait() {
+            Ok(snapshot) => snapshots.push((*instance, snapshot)),
+            // Nothing was sent yet.
+            Err(outcome) => return Ok(Err(outcome.to_string())),
+        }
     }
     let calls = send();
-    for (instance, snapshot) in snapshots {
-        host.restore(instance, snapshot).wait()?;
-    }
-    match calls.lack() {
+    let refused = snapshots.into_iter().filter_map(|(instance, snapshot)| {
+        // Of one that was unloaded meanwhile, nothing is left to be restored.
+        let plugin = host.plugin(instance)?;
+        let error = host.restore(instance, snapshot).wait().err()?;
+        Some(format!("{}: {error}", plugin.manifest.plugin.id))
+    });
+    // Each, whatever becomes of the others.
+    let refused: Vec<String> = refused.collect();
+    anyhow::ensure!(
+        refused.is_empty(),
+        "Not reloaded: the inputs were sent to the generation before, to compare with it, and a plugin could \
+         not be given back the state that it had; restart it, or load it again: {}",
+        refused.join("; ")
+    );
+    Ok(match calls.lack() {
         None => Ok(calls),
-        Some(lack) => Err(anyhow::anyhow!(lack)),
-    }
+        Some(lack) => Err(lack),
+    })
 }
 
 /// The inputs of a trace that are sent.
@@ -354,10 +406,10 @@ fn go_to(
 #[derive(Debug)]
 pub(super) struct Replayed {
     pub(super) summary: ReplaySummary,
-    /// The run, and how many events of it were lost.
-    pub(super) run: (Opened, u64),
+    /// The run.
+    pub(super) run: OpenedRun,
     /// The same of the generation before a reload, for a trace that has no answers of its own.
-    pub(super) earlier: Option<(Opened, u64)>,
+    pub(super) earlier: Option<OpenedRun>,
     /// The trace that had no answers, to all of whose inputs there are some now.
     pub(super) answers: Option<TraceId>,
     /// Inputs of the trace that were not chosen.
@@ -380,18 +432,26 @@ pub(super) fn level_of(summary: &ReplaySummary) -> Level {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU8, Ordering};
+
+    use glovebox_abi::{Failure, Frame, Manifest, Plugin, Services, State};
     use glovebox_events::ReloadCause;
+    use glovebox_host::LoadRequest;
 
     use super::*;
+
+    fn calls(summary: ReplaySummary, lost: u64, takeover: Option<Takeover>) -> Calls {
+        let mut kept = KeptEvents::up_to(0);
+        kept.lost = lost;
+        Calls { summary, kept, frames: Numbers::default(), takeover }
+    }
 
     #[test]
     fn a_part_of_a_run_says_what_it_lacks() {
         fn check(lost: u64, unloaded: &[&str], cancelled: bool, expected: Option<&str>) {
             let unloaded = unloaded.iter().map(|id| (*id).to_owned()).collect();
-            let mut kept = KeptEvents::up_to(0);
-            kept.lost = lost;
             let summary = ReplaySummary { unloaded, cancelled, ..ReplaySummary::default() };
-            assert_eq!(Calls { summary, kept }.lack().as_deref(), expected);
+            assert_eq!(calls(summary, lost, None).lack().as_deref(), expected);
         }
         check(0, &[], false, None);
         check(1, &[], false, Some("1 event of the run did not fit into 2 GiB"));
@@ -399,24 +459,107 @@ mod tests {
         check(0, &[], true, Some("it was stopped"));
         check(7, &["a"], true, Some("7 events of the run did not fit into 2 GiB"));
         // A run of two generations tells nothing about either.
-        let what = What::Reloaded {
-            cause: ReloadCause::FileChanged,
-            from: 1,
-            version: "1.0.0".to_owned(),
-            digest: String::new(),
-            state_version: None,
-            took: Duration::ZERO,
-        };
-        let mut kept = KeptEvents::up_to(1 << 20);
-        kept.keep(&Event {
-            sequence: 0,
-            at: 1,
-            plugin: "a".into(),
-            instance: 0,
-            generation: 2,
-            what,
-        });
-        let calls = Calls { summary: ReplaySummary::default(), kept };
+        let takeover = Some(Takeover::Reload(ReloadCause::FileChanged));
+        let calls = calls(ReplaySummary::default(), 0, takeover);
         assert_eq!(calls.lack().as_deref(), Some("another generation took over meanwhile"));
+    }
+
+    #[test]
+    fn answers_of_other_plugins_say_nothing() {
+        /// Checks inputs of these plugins, each of which answered them, that plugins of these ids get.
+        #[track_caller]
+        fn check(recorded: &[&str], ids: &[&str], routing: Routing, expected: bool) {
+            let mut events = Vec::new();
+            for (call, plugin) in (1..).map(CallId).zip(recorded) {
+                let ended = What::CallEnded {
+                    call,
+                    outcome: glovebox_events::Outcome::Completed,
+                    timing: glovebox_events::Timing::default(),
+                    bytes_in: 0,
+                    bytes_out: 0,
+                    frames_out: 0,
+                    memory: None,
+                };
+                for what in [What::FrameIn { call, frame: Frame::data("x") }, ended] {
+                    let (sequence, plugin) = (events.len() as u64, (*plugin).into());
+                    let (at, instance, generation) = (sequence, 0, 1);
+                    events.push(Event { sequence, at, plugin, instance, generation, what });
+                }
+            }
+            let plan = ReplayPlan::from_events(events.iter().cloned(), None);
+            let ids = ids.iter().map(|id| (*id).to_owned()).collect();
+            let found = answers_are_of(&ids, routing, &plan, &events);
+            assert_eq!(found, expected, "{recorded:?} to {ids:?} by {routing:?}");
+        }
+        check(&["a", "b"], &["a"], Routing::ByPlugin, true);
+        check(&["b"], &["a"], Routing::ByPlugin, false);
+        check(&["a", "a"], &["a"], Routing::Everything, true);
+        // Nobody recorded what "a" makes of the inputs of "b".
+        check(&["a", "b"], &["a"], Routing::Everything, false);
+        check(&["a", "b"], &["a", "b"], Routing::Everything, false);
+        check(&["a", "b"], &["a", "b"], Routing::ByPlugin, true);
+    }
+
+    /// A plugin whose state is a number, which each frame counts up; it may refuse to go back.
+    struct Counter {
+        count: Arc<AtomicU8>,
+        goes_back: bool,
+    }
+
+    impl Plugin for Counter {
+        fn process(&mut self, _: &mut dyn Services, _: &Frame) -> Result<Vec<Frame>, Failure> {
+            self.count.fetch_add(1, Ordering::Relaxed);
+            Ok(Vec::new())
+        }
+
+        fn save_state(&mut self) -> Result<Option<State>, Failure> {
+            let bytes = vec![self.count.load(Ordering::Relaxed)];
+            Ok(Some(State { version: 1, bytes }))
+        }
+
+        fn restore_state(&mut self, state: State) -> Result<(), Failure> {
+            if !self.goes_back {
+                return Err(Failure::new(Failure::GENERIC, "it does not go back"));
+            }
+            self.count.store(state.bytes[0], Ordering::Relaxed);
+            Ok(())
+        }
+    }
+
+    /// One plugin does not get its state back after the run before a reload: the others do.
+    #[test]
+    fn every_plugin_gets_its_state_back_though_one_refuses() {
+        #[track_caller]
+        fn check(first_goes_back: bool, expected: Option<&str>) {
+            let host = Host::builder().build().unwrap();
+            let counts: [Arc<AtomicU8>; 2] = Default::default();
+            let load = |id: &str, count: &Arc<AtomicU8>, goes_back: bool| {
+                let manifest = Manifest::parse(&format!("[plugin]\nid = '{id}'")).unwrap();
+                let count = Arc::clone(count);
+                let new = move || -> Box<dyn Plugin> {
+                    Box::new(Counter { count: Arc::clone(&count), goes_back })
+                };
+                host.load(LoadRequest::core(manifest, new)).wait().unwrap()
+            };
+            let first = load("first", &counts[0], first_goes_back);
+            let second = load("second", &counts[1], true);
+            let send = || {
+                for instance in [first, second] {
+                    assert!(host.call(instance, &Frame::data("x")).outcome.is_completed());
+                }
+                calls(ReplaySummary::default(), 0, None)
+            };
+            let error = run_before(&host, &[first, second], send).err();
+            let error = error.map(|error| error.to_string()).unwrap_or_default();
+            match expected {
+                None => assert_eq!(error, ""),
+                Some(expected) => assert!(error.contains(expected), "{error}"),
+            }
+            let counts = counts.map(|count| count.load(Ordering::Relaxed));
+            assert_eq!(counts, [u8::from(!first_goes_back), 0]);
+        }
+        check(true, None);
+        check(false, Some("Not reloaded: "));
+        check(false, Some("first: "));
     }
 }

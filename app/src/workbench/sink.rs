@@ -16,7 +16,7 @@ use super::failures::FailureKeeper;
 use super::figures::Counting;
 use super::kept_events::KeptEvents;
 use super::snapshots::Ticker;
-use super::unkept::Unkept;
+use super::unkept::{Numbers, Unkept};
 use super::words::count;
 use crate::panics::contain;
 
@@ -177,6 +177,8 @@ struct KeptOf {
     /// Instances whose events are kept; all if it is empty.
     of: BTreeSet<u64>,
     events: KeptEvents,
+    /// The frames among the events.
+    frames: Numbers,
 }
 
 impl Fanout {
@@ -208,7 +210,7 @@ impl Fanout {
         if kept.is_some() {
             return None;
         }
-        *kept = Some(KeptOf { of, events: KeptEvents::up_to(limit) });
+        *kept = Some(KeptOf { of, events: KeptEvents::up_to(limit), frames: Numbers::default() });
         Some(Keeping(self))
     }
 
@@ -236,15 +238,17 @@ impl Fanout {
             Listener::Metrics => self.metrics.lock().ingest(event),
             Listener::Findings => self.findings.record(event),
             Listener::KeptEvents => {
-                let mut is_kept = false;
-                if let Some(KeptOf { of, events }) = &mut *self.kept.lock()
+                // Under the lock, so that the numbers come in order.
+                let mut kept = self.kept.lock();
+                let is_frame = matches!(event.what, What::FrameIn { .. } | What::FrameOut { .. });
+                let number =
+                    is_frame.then(|| self.unkept.lock().count(self.recorder.read().is_some()));
+                if let Some(KeptOf { of, events, frames }) = &mut *kept
                     && (of.is_empty() || of.contains(&event.instance))
+                    && events.keep(event)
+                    && let Some(number) = number
                 {
-                    is_kept = events.keep(event);
-                }
-                if let What::FrameIn { .. } | What::FrameOut { .. } = &event.what {
-                    let is_kept = is_kept || self.recorder.read().is_some();
-                    self.unkept.lock().count(is_kept);
+                    frames.add(number);
                 }
             }
             Listener::Reloads => {
@@ -303,11 +307,13 @@ impl Fanout {
 pub(super) struct Keeping<'a>(&'a Fanout);
 
 impl Keeping<'_> {
-    /// Everything that was kept since the last time.
-    pub(super) fn take(&self) -> KeptEvents {
+    /// Everything that was kept since the last time, and the numbers of the frames in it. Until the
+    /// events stand elsewhere, nobody else [has](Unkept::keep) these.
+    pub(super) fn take(&self) -> (KeptEvents, Numbers) {
         let mut kept = self.0.kept.lock();
-        let events = kept.as_mut().map(|kept| kept.events.take());
-        events.unwrap_or_else(|| KeptEvents::up_to(0))
+        let taken =
+            kept.as_mut().map(|kept| (kept.events.take(), std::mem::take(&mut kept.frames)));
+        taken.unwrap_or_else(|| (KeptEvents::up_to(0), Numbers::default()))
     }
 }
 
@@ -359,7 +365,7 @@ mod tests {
             let found = [
                 (Listener::Store, fanout.store.lock().len() == 1),
                 (Listener::Metrics, !fanout.metrics.lock().figures().instances.is_empty()),
-                (Listener::KeptEvents, keeping.take().events.len() == 1),
+                (Listener::KeptEvents, keeping.take().0.events.len() == 1),
             ];
             for (listener, got_it) in found {
                 assert_eq!(got_it, listener != to, "{listener:?} while {to:?} panics");

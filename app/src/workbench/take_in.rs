@@ -9,8 +9,7 @@ use glovebox_host::PluginStatus;
 use super::accepted::{Accepted, Compared};
 use super::finished::Finished;
 use super::recording::record_of;
-use super::replaying::{Replayed, level_of};
-use super::trace::Opened;
+use super::replaying::{OpenedRun, Replayed, level_of};
 use super::words::file_name;
 use super::{JobId, Level, Origin, TraceId, Workbench, answers, work};
 
@@ -249,6 +248,8 @@ impl Workbench {
         self.outcome.frames_replayed += replayed.summary.sent as u64;
         let earlier = replayed.earlier.map(|earlier| self.add_run(earlier));
         let run = self.add_run(replayed.run);
+        // Quitting looks at these.
+        self.count_live();
         // A trace of inputs only has no answers to compare with; the first run of it does.
         let first = earlier.unwrap_or(run);
         match self.traces.baseline() {
@@ -272,7 +273,9 @@ impl Workbench {
     }
 
     /// Adds the run of a replay to the traces.
-    fn add_run(&mut self, (mut run, lost): (Opened, u64)) -> TraceId {
+    fn add_run(&mut self, run: OpenedRun) -> TraceId {
+        let OpenedRun { trace: mut run, lost, frames } = run;
+        self.fanout.unkept.lock().keep(frames);
         run.lost = lost;
         run.plugins = self.host.plugins().iter().map(record_of).collect();
         let ran = ran_in(&run.origin, &self.host.plugins());

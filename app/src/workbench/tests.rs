@@ -232,8 +232,13 @@ fn the_events_of_a_run_are_those_of_its_instances() {
             };
             fanout.hand(&event, Listener::KeptEvents);
         }
-        assert_eq!(keeping.take().events.len(), expected, "{of:?}");
-        assert!(keeping.take().events.is_empty(), "they are taken once");
+        let (kept, frames) = keeping.take();
+        assert_eq!(kept.events.len(), expected, "{of:?}");
+        // They may be dropped yet.
+        assert_eq!(fanout.unkept.lock().since(0), 2, "{of:?}");
+        fanout.unkept.lock().keep(frames);
+        assert_eq!(fanout.unkept.lock().since(0), 2 - expected as u64, "{of:?}");
+        assert!(keeping.take().0.events.is_empty(), "they are taken once");
     }
     check(&[], 2);
     check(&[7], 1);

@@ -28,7 +28,12 @@ use super::trace_file;
 use super::waiting::wait;
 use crate::ending::{self, is_asked, on_end};
 use crate::workbench::Compared;
+use crate::workbench::replay::Routing;
+use crate::workbench::takeovers::{Running, Takeover};
 use building::Workshop;
+
+/// A takeover after which no replay is made again: that would load what was gone back from.
+const WENT_BACK: Takeover = Takeover::Reload(ReloadCause::RolledBack);
 
 /// How often the watch itself is looked after.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -89,8 +94,11 @@ enum Replayed {
     Compared(Compared),
     /// There is no new generation: it was not built, or refused.
     Refused,
-    /// Another generation took over meanwhile, which is a change of its own.
-    Replaced,
+    /// Another generation took over meanwhile. That may be a change of its own.
+    Replaced {
+        /// True if the replay is to be made again if it is none.
+        again: bool,
+    },
     /// A signal cancelled it, so that there is nothing to compare.
     Cancelled,
 }
@@ -113,6 +121,8 @@ enum Change {
     Built(Occasion),
     /// It was not, and why.
     NotBuilt(Occasion, String),
+    /// There is none, but the replay after the last one was not of one version.
+    Again,
     /// A signal asked for the end.
     Ended,
 }
@@ -222,6 +232,14 @@ impl Watch {
     /// The calls in the trace that have an outcome.
     fn recorded_answers(&self, workshop: Option<&Workshop>) -> Result<Run, Problem> {
         let run = trace_file::read_run(&self.trace)?;
+        let plugins = run.plugins().len();
+        if plugins > 1 && self.routing.routing() == Routing::Everything {
+            return Err(Problem::Usage(format!(
+                "there is nothing to compare with: of the {plugins} plugins in {}, none answered the inputs of \
+                 the others, which --all-inputs sends; name --against",
+                self.trace.display()
+            )));
+        }
         let answered = run.iter().filter(|call| call.outcome.is_some());
         let answered = Run::from_calls(run.name.clone(), answered);
         if answered.is_empty() {
@@ -244,27 +262,38 @@ impl Watch {
         let mut counts = Counts::default();
         let wanted = if self.once { 1 } else { self.changes.unwrap_or(u64::MAX) };
         let mut said = BTreeSet::new();
+        let (mut at_start, mut again) = (false, false);
         while counts.changes < wanted && !is_asked() {
             let change = match changes.recv_timeout(LOOK_EVERY) {
                 Ok(Change::Ended) => break,
                 Ok(change) => change,
                 Err(RecvTimeoutError::Timeout) => {
                     say_news(&watched.stage, &mut said);
-                    continue;
+                    if !again {
+                        continue;
+                    }
+                    Change::Again
                 }
                 // The sender lives as long as the host.
                 Err(RecvTimeoutError::Disconnected) => break,
             };
-            let at_start = matches!(
-                change,
-                Change::Built(Occasion::Start) | Change::NotBuilt(Occasion::Start, _)
-            );
+            at_start = match change {
+                Change::Built(occasion) | Change::NotBuilt(occasion, _) => {
+                    occasion == Occasion::Start
+                }
+                Change::Again => at_start,
+                _ => false,
+            };
             match self.replay(watched, change)? {
                 Replayed::Compared(compared) => {
+                    again = false;
                     counts.different += u64::from(!compared.diff().is_same());
                 }
                 Replayed::Refused => counts.refused += 1,
-                Replayed::Replaced => continue,
+                Replayed::Replaced { again: is_wanted } => {
+                    again = is_wanted;
+                    continue;
+                }
                 Replayed::Cancelled => break,
             }
             // Nobody made that change while this verb ran, unless it is all that was asked for.
@@ -277,7 +306,7 @@ impl Watch {
     fn replay(&self, watched: &Watched<'_>, change: Change) -> Result<Replayed, Problem> {
         let Watched { stage, plan, baseline, surroundings } = watched;
         match change {
-            Change::Reloaded | Change::File | Change::Built(_) => {}
+            Change::Reloaded | Change::File | Change::Built(_) | Change::Again => {}
             Change::FileRefused => return Ok(Replayed::Refused),
             Change::Mended => say("Mended: the file is again what runs"),
             Change::Ended => return Ok(Replayed::Cancelled),
@@ -314,18 +343,20 @@ impl Watch {
         surroundings.asked().settle(&stage.host);
         // Calls of the time between belong to no replay.
         drop(stage.events());
-        let before = generations(stage);
+        let before = Running::of(&stage.statuses());
         let summary = stage.replay(plan, Pace::Max);
         if summary.cancelled {
             return Ok(Replayed::Cancelled);
         }
         let name = format!("generation {generation}");
-        if generations(stage) != before {
-            drop(stage.events());
+        let now = Running::of(&stage.statuses());
+        let events = stage.events();
+        let kept = events.as_deref().unwrap_or_default();
+        if let Some(takeover) = before.replaced(kept, &now) {
             say(&format!("{name} was replaced during its replay, which is compared with nothing"));
-            return Ok(Replayed::Replaced);
+            return Ok(Replayed::Replaced { again: takeover != WENT_BACK });
         }
-        let run = Arc::new(Run::from_events(name.clone(), stage.events()?));
+        let run = Arc::new(Run::from_events(name.clone(), events?));
         let compared = baseline.compare(run, &self.rules);
         let diff = compared.diff();
         to_stdout(&diff.details())?;
@@ -372,11 +403,6 @@ impl Counts {
         let json = json!({ "changes": changes, "different": different, "refused": refused });
         Report::new(String::new(), json, sentence, exit)
     }
-}
-
-/// The generations that run.
-fn generations(stage: &Stage) -> Vec<u32> {
-    stage.statuses().iter().map(|status| status.generation).collect()
 }
 
 /// Says once why changes may be noticed late, and what reloads left behind.
