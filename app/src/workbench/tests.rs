@@ -269,3 +269,31 @@ fn failure_bundles_are_written_one_after_the_other() {
     assert!(workbench.seen.keeping.is_some_and(|job| job != earlier));
     assert!(workbench.fanout.failures.take().0.is_empty());
 }
+
+#[test]
+fn a_mock_of_a_workspace_is_taken_over_when_its_file_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("mock.toml", "now.fixed = 1");
+    write("glovebox.toml", "mock = 'mock.toml'");
+    let mut workbench = workbench();
+    let files = vec![folder.path().join("glovebox.toml")];
+    workbench.execute(Command::Start { files });
+    finish(&mut workbench);
+    assert!(errors(&workbench).is_empty(), "{:?}", errors(&workbench));
+    let mut check = |text: &str, expected: &str| {
+        write("mock.toml", text);
+        let patience = std::time::Instant::now();
+        loop {
+            workbench.look();
+            let notices = workbench.view().notices();
+            if notices.iter().any(|one| one.text.contains(expected)) {
+                break;
+            }
+            assert!(patience.elapsed() < Duration::from_secs(60), "never said: {expected}");
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+    };
+    check("now.fixed = 'x'", "the mock of before stays in force: ");
+    check("now.fixed = 2", "mock.toml changed, and its answers are in force");
+}

@@ -44,6 +44,13 @@ impl Condition {
     }
 }
 
+/// The same text is the same test, in the language of one application.
+impl PartialEq for Condition {
+    fn eq(&self, other: &Condition) -> bool {
+        self.text == other.text
+    }
+}
+
 impl fmt::Debug for Condition {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_tuple("Condition").field(&self.text).finish()

@@ -57,6 +57,12 @@
 //! bounds the frames and bytes that one input leads to; at the limit the rest is dropped, counted
 //! and said in [`Run::stopped`]. Nothing waits between two inputs.
 //!
+//! # Changes
+//!
+//! [`Running::change`] puts another pipeline in place of the one that runs, between two inputs and as a whole: if a
+//! stage of it cannot start, nothing changes. Stages of the same name with the same plugin keep its copy with
+//! its state, and their figures.
+//!
 //! This module deliberately does not route what plugins send with the service `emit`: that goes to
 //! other plugins of the host as ever. And it stores nothing: what happened is in the events of the
 //! host.
@@ -121,7 +127,7 @@ pub use start::Starting;
 use condition::Condition;
 
 /// Stages that form a graph without cycles, checked as far as that goes without plugins.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Pipeline {
     name: String,
     limits: RunLimits,
@@ -140,7 +146,7 @@ struct RunLimits {
 }
 
 /// One plugin and its place in the graph.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 struct Stage {
     name: Arc<str>,
     plugin: StagePlugin,

@@ -16,7 +16,8 @@ pub struct PipelineMetrics {
     pub unclaimed: u64,
     /// Inputs that were stopped at a limit of the pipeline.
     pub stopped: u64,
-    /// The stages, in the order in which a frame meets them.
+    /// The stages, in the order in which a frame meets them; then those that a change took out of the pipeline
+    /// after they got frames.
     pub stages: Vec<StageMetrics>,
 }
 
@@ -86,6 +87,11 @@ impl StageMeter {
             },
             latencies: Latencies::exact(),
         }
+    }
+
+    /// True if it counts for this stage with this plugin.
+    pub(super) fn is_of(&self, stage: &str, plugin: &str) -> bool {
+        self.counts.stage == stage && self.counts.plugin == plugin
     }
 
     pub(super) fn call(&mut self, frame: &Frame, outcome: &Outcome, took: Duration) {

@@ -9,8 +9,9 @@ use parking_lot::Mutex;
 
 use super::failure::error_frame;
 use super::metrics::StageMeter;
-use super::{FailurePolicy, Pipeline, PipelineMetrics, Source};
-use glovebox_host::{Host, InstanceId};
+use super::start::{Started, start};
+use super::{FailurePolicy, Pipeline, PipelineMetrics, Source, Stage, StagePlugin, StartError};
+use glovebox_host::{Host, InstanceId, LoadRequest};
 
 /// A pipeline whose plugins are loaded. Those that were loaded for it end with it.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ struct Meters {
     unclaimed: u64,
     stopped: u64,
     stages: Vec<StageMeter>,
+    /// Of stages that a change took out.
+    gone: Vec<StageMeter>,
 }
 
 /// The result of one input.
@@ -114,17 +117,13 @@ impl Running {
     pub(super) fn new(
         host: Host,
         pipeline: Pipeline,
-        instances: Vec<InstanceId>,
-        loaded: Vec<InstanceId>,
+        Started { instances, loaded }: Started,
     ) -> Running {
-        let plugin = |id: &InstanceId| {
-            let status = host.plugin(*id);
-            status.map_or_else(|| "".into(), |status| status.manifest.plugin.id.as_str().into())
-        };
-        let plugins: Vec<Arc<str>> = instances.iter().map(plugin).collect();
+        let plugins = plugins(&host, &instances);
         let stages = pipeline.stages.iter().zip(&plugins);
         let stages = stages.map(|(stage, plugin)| StageMeter::new(&stage.name, plugin)).collect();
-        let meters = Mutex::new(Meters { inputs: 0, unclaimed: 0, stopped: 0, stages });
+        let gone = Vec::new();
+        let meters = Mutex::new(Meters { inputs: 0, unclaimed: 0, stopped: 0, stages, gone });
         Running { host, pipeline, instances, plugins, loaded, turn: Mutex::new(()), meters }
     }
 
@@ -135,6 +134,46 @@ impl Running {
     pub fn send(&self, frame: &Frame) -> Run {
         let _turn = self.turn.lock();
         Walk::new(self, frame).run()
+    }
+
+    /// Puts another pipeline in place of this one, and waits for its plugins. `prepare` may change how a file is
+    /// loaded. A stage of the same name with the same plugin keeps its copy, and its figures.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pipeline::start`]; then nothing has changed.
+    pub fn change(
+        &mut self,
+        pipeline: Pipeline,
+        prepare: &impl Fn(LoadRequest) -> LoadRequest,
+    ) -> Result<(), StartError> {
+        let kept = |stage: &Stage| {
+            let is_own = matches!(stage.plugin, StagePlugin::File { .. });
+            let mut before = self.pipeline.stages.iter().zip(&self.instances);
+            let same = before.find(|(one, _)| one.name == stage.name && one.plugin == stage.plugin);
+            same.filter(|_| is_own).map(|(_, id)| *id)
+        };
+        let Started { instances, mut loaded } = start(&self.host, &pipeline, prepare, kept)?;
+        let plugins = plugins(&self.host, &instances);
+        let meters = self.meters.get_mut();
+        let mut before = std::mem::take(&mut meters.stages);
+        before.append(&mut meters.gone);
+        for (stage, plugin) in pipeline.stages.iter().zip(&plugins) {
+            let same = before.iter().position(|meter| meter.is_of(&stage.name, plugin));
+            let meter = same.map(|at| before.remove(at));
+            meters.stages.push(meter.unwrap_or_else(|| StageMeter::new(&stage.name, plugin)));
+        }
+        before.retain(|meter| meter.counts.frames_in > 0);
+        meters.gone = before;
+        let (kept, ended): (Vec<_>, Vec<_>) =
+            self.loaded.drain(..).partition(|id| instances.contains(id));
+        loaded.extend(kept);
+        for id in ended {
+            self.host.unload(id);
+        }
+        (self.pipeline, self.instances, self.plugins, self.loaded) =
+            (pipeline, instances, plugins, loaded);
+        Ok(())
     }
 
     /// The pipeline.
@@ -154,9 +193,18 @@ impl Running {
             inputs: meters.inputs,
             unclaimed: meters.unclaimed,
             stopped: meters.stopped,
-            stages: meters.stages.iter().map(StageMeter::snapshot).collect(),
+            stages: meters.stages.iter().chain(&meters.gone).map(StageMeter::snapshot).collect(),
         }
     }
+}
+
+/// The ids of the plugins of instances.
+fn plugins(host: &Host, instances: &[InstanceId]) -> Vec<Arc<str>> {
+    let plugin = |id: &InstanceId| {
+        let status = host.plugin(*id);
+        status.map_or_else(|| "".into(), |status| status.manifest.plugin.id.as_str().into())
+    };
+    instances.iter().map(plugin).collect()
 }
 
 impl Drop for Running {

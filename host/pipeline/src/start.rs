@@ -32,24 +32,45 @@ impl Pipeline {
     ) -> Starting {
         let pipeline = self.clone();
         host.spawn(move |host| {
-            let mut loaded = Vec::new();
-            let mut instances = Vec::new();
-            for stage in &pipeline.stages {
-                let instance = instance(host, stage, &prepare, &mut loaded);
-                let checked = instance.and_then(|id| check_kinds(host, stage, id).map(|()| id));
-                match checked {
-                    Ok(id) => instances.push(id),
-                    Err(problem) => {
-                        for id in loaded.into_iter().rev() {
-                            host.unload(id);
-                        }
-                        return Err(StartError { stage: stage.name.to_string(), problem });
-                    }
-                }
-            }
-            Ok(Running::new(host.clone(), pipeline, instances, loaded))
+            let started = start(host, &pipeline, &prepare, |_| None)?;
+            Ok(Running::new(host.clone(), pipeline, started))
         })
     }
+}
+
+/// The plugins of the stages of a pipeline.
+#[derive(Debug)]
+pub(super) struct Started {
+    /// One per stage; stages that name a loaded plugin may share one.
+    pub(super) instances: Vec<InstanceId>,
+    /// Those that were loaded for it.
+    pub(super) loaded: Vec<InstanceId>,
+}
+
+/// Finds or loads the plugin of each stage, except where `kept` has it; all of them, or none.
+pub(super) fn start(
+    host: &Host,
+    pipeline: &Pipeline,
+    prepare: &impl Fn(LoadRequest) -> LoadRequest,
+    kept: impl Fn(&Stage) -> Option<InstanceId>,
+) -> Result<Started, StartError> {
+    let mut started = Started { instances: Vec::new(), loaded: Vec::new() };
+    for stage in &pipeline.stages {
+        let found = match kept(stage) {
+            Some(id) => Ok(id),
+            None => instance(host, stage, prepare, &mut started.loaded),
+        };
+        match found.and_then(|id| check_kinds(host, stage, id).map(|()| id)) {
+            Ok(id) => started.instances.push(id),
+            Err(problem) => {
+                for id in started.loaded.into_iter().rev() {
+                    host.unload(id);
+                }
+                return Err(StartError { stage: stage.name.to_string(), problem });
+            }
+        }
+    }
+    Ok(started)
 }
 
 fn instance(

@@ -303,6 +303,8 @@ impl Replay {
             rounds: self.selection.rounds,
             answers,
             lines: None,
+            // Runs are compared, and a change would be the difference.
+            follows_file: false,
             source: &source.trace,
             against: &self.against,
             reports: &self.reports,

@@ -214,9 +214,14 @@ impl Stage {
         how: &str,
     ) -> Result<(), Problem> {
         self.start_recording(out, from, how.to_owned())?;
+        self.describe(instances);
+        Ok(())
+    }
+
+    /// Tells the trace, if there is one, about these instances.
+    pub(in super::super) fn describe(&self, instances: &[InstanceId]) {
         let statuses = instances.iter().filter_map(|id| self.host.plugin(*id));
         self.recording.describe(statuses.map(|status| plugins::record_of(&status)));
-        Ok(())
     }
 
     /// Closes the trace; `None` if there is none.

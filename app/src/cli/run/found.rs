@@ -53,10 +53,14 @@ pub(super) struct Results {
 impl Results {
     pub(super) fn add(&mut self, run: PipelineRun) {
         self.error_frames += run.errors.len() as u64;
-        for (position, output) in run.outputs.into_iter().enumerate() {
-            if self.outputs.len() == position {
-                self.outputs.push((output.stage.to_string(), 0, 0));
-            }
+        for output in run.outputs {
+            let stage = &*output.stage;
+            // There are few, and the pipeline may have changed since the last input.
+            let known = self.outputs.iter().position(|(known, _, _)| known == stage);
+            let position = known.unwrap_or_else(|| {
+                self.outputs.push((stage.to_owned(), 0, 0));
+                self.outputs.len() - 1
+            });
             let (_, frames, bytes) = &mut self.outputs[position];
             *frames += output.frames.len() as u64;
             *bytes += output.frames.iter().map(|frame| frame.encoded_len() as u64).sum::<u64>();

@@ -1,5 +1,6 @@
 //! `glovebox run`: a trace, through a pipeline.
 
+mod changing;
 mod found;
 mod through;
 
@@ -24,9 +25,9 @@ pub(super) use through::Through;
 ///
 /// All inputs enter in the order of the trace, whichever plugin they were recorded for; --filter
 /// selects some of them. Dependencies of plugins are loaded first if --plugin or the workspace
-/// names them. On a terminal, `help` and Enter list what can be done with generations meanwhile. The
-/// exit code is 1 if a call fails or a limit of the pipeline stops an input. It is
-/// 4 if a plugin crashes or has to be stopped.
+/// names them. A change of the pipeline's file takes effect with the next input. On a terminal, `help` and
+/// Enter list what can be done with generations meanwhile. The exit code is 1 if a call fails or a limit of
+/// the pipeline stops an input. It is 4 if a plugin crashes or has to be stopped.
 #[derive(Debug, Args)]
 pub(super) struct Run {
     /// The pipeline, a TOML file. The default is the pipeline of the workspace
@@ -77,6 +78,7 @@ impl Run {
             rounds: 1,
             answers: None,
             lines: Some(&self.lines),
+            follows_file: true,
             // It is compared with nothing.
             source: &SourceTrace::default(),
             against: &Against::default(),

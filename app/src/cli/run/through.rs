@@ -25,6 +25,7 @@ use super::super::replay::{Stage, StageAnswers};
 use super::super::report::{Files, Report};
 use super::super::surroundings::Surroundings;
 use super::super::waiting::wait;
+use super::changing::PipelineFile;
 use super::found::{Found, Results, name};
 use crate::workbench::replay::{send_in_time, wait_for_emitted};
 
@@ -49,6 +50,8 @@ pub(in super::super) struct Through<'a> {
     pub(in super::super) answers: Option<Arc<StageAnswers>>,
     /// Whether lines that a person types steer the generations, if they may.
     pub(in super::super) lines: Option<&'a LinesArgs>,
+    /// Whether a change of the pipeline's file takes effect with the next input.
+    pub(in super::super) follows_file: bool,
     /// The identity of the trace in a baseline.
     pub(in super::super) source: &'a SourceTrace,
     pub(in super::super) against: &'a Against,
@@ -73,14 +76,15 @@ impl Through<'_> {
         let requests = needed.requests.into_iter().map(answer).collect();
         let stage = Stage::set(requests, Vec::new(), surroundings)?;
         let (load, answers) = (self.load.clone(), self.answers.clone());
-        let running = self.pipeline.start_with(&stage.host, move |request| {
+        let prepare = move |request| {
             let request = load.place(request);
             match &answers {
                 Some(answers) => answers.answer(request),
                 None => request,
             }
-        });
-        let running = wait(&stage.host, running)?;
+        };
+        let running = self.pipeline.start_with(&stage.host, prepare.clone());
+        let mut running = wait(&stage.host, running)?;
         surroundings.say_vain(&stage.host);
         surroundings.watch_files(&stage.host, drop);
         if let Some(path) = self.record {
@@ -90,6 +94,8 @@ impl Through<'_> {
         if standard.is_some() || self.reports.junit.is_some() {
             stage.keep_events();
         }
+        let follows = self.follows_file && surroundings.watches();
+        let mut file = follows.then(|| PipelineFile::watch(self.path));
         let _lines = self.lines.and_then(|lines| Lines::listen(&stage.host, lines));
         let started = Instant::now();
         let mut results = Results::default();
@@ -98,6 +104,10 @@ impl Through<'_> {
         for _ in 0..self.rounds {
             self.answers.iter().for_each(|answers| answers.begin_round());
             let mut send = |input: &ReplayInput| {
+                let changes = |file: &mut PipelineFile<'_>| file.look(&mut running, &prepare);
+                if file.as_mut().is_some_and(changes) {
+                    stage.describe(running.instances());
+                }
                 results.add(running.send(&input.frame));
                 wait_for_emitted(&stage.host, &mut queued);
             };
@@ -109,7 +119,7 @@ impl Through<'_> {
         let run = DiffRun::from_events(format!("replay of {trace}"), stage.events()?);
         let statuses = stage.host.plugins();
         let mut found = Found {
-            pipeline: name(self.pipeline, self.path),
+            pipeline: name(running.pipeline(), self.path),
             planned: plan.planned() * self.rounds as usize,
             skipped: plan.skipped(),
             took,
