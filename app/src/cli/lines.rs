@@ -43,8 +43,8 @@ enum Said {
 }
 
 impl Lines {
-    /// Listens, if somebody can type: on a terminal in the foreground, or where a person asked for it. What
-    /// reads the standard input of a script would take it away from the script.
+    /// Listens, if somebody can type: on a terminal in the foreground, or where a person asked for it. A
+    /// reader of the standard input of a script would take it away from the script.
     pub(super) fn listen(host: &Host, arguments: &LinesArgs) -> Option<Lines> {
         let is_typed = io::stdin().is_terminal() && is_in_foreground();
         if !is_typed && !arguments.commands {

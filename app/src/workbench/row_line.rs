@@ -36,7 +36,7 @@ pub struct RowLine {
     pub status: Status,
     /// Latency of the call, once it is over.
     pub latency: Option<Duration>,
-    /// What the host calls of its call add to the status.
+    /// The statuses that the host calls of its call add.
     pub beside: Statuses,
     /// False if the end of the call may be in a part of the trace that was not scanned yet.
     pub end_known: bool,

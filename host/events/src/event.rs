@@ -248,7 +248,7 @@ pub struct HostCall {
     pub result: Result<Value, ServiceError>,
     /// How long the host took.
     pub took: Duration,
-    /// Who made this result.
+    /// The maker of this result.
     pub answered_by: AnsweredBy,
 }
 
@@ -264,7 +264,7 @@ impl HostCall {
     }
 }
 
-/// Who made the result of a use of a host service.
+/// The maker of the result of a use of a host service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AnsweredBy {
     /// The host, and its policy.
@@ -293,7 +293,7 @@ impl AnsweredBy {
         Self::NAMES[self as usize].1
     }
 
-    /// Who that is, for people.
+    /// Its name, for people.
     pub fn words(self) -> &'static str {
         Self::NAMES[self as usize].2
     }

@@ -2,7 +2,7 @@
 //! dismissed.
 //!
 //! A *shadow* makes the calls of the serving copies again, off their way, with copies of their states and
-//! of the store. What it answers and emits is compared and reaches nobody; what it asks services for has
+//! of the store. Its answers and emitted frames are compared and reach nobody; its uses of services have
 //! no effect. A *canary* answers some frames in place of the serving copies, for real, in the same order
 //! and under the same lock, so that exactly one of the two gets each frame.
 
@@ -53,7 +53,7 @@ pub(crate) struct Candidate {
     _coming: Option<Arc<Coming>>,
 }
 
-/// What came of the calls so far.
+/// The results of the calls so far.
 #[derive(Default)]
 struct Found {
     own: Side,
@@ -97,7 +97,7 @@ impl Side {
     }
 }
 
-/// What is to become of a candidate.
+/// The next step of a candidate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// It goes on.
@@ -213,7 +213,7 @@ impl Candidate {
         self.found.lock().over.get_or_insert(why);
     }
 
-    /// What is to become of it, by the rules.
+    /// Its next step, by the rules.
     pub(crate) fn fate(&self) -> Fate {
         let found = self.found.lock();
         if let Some(why) = &found.over {

@@ -97,7 +97,7 @@ pub(crate) struct CopyServices {
     emitted_bytes: u64,
     /// Time that a mock took during the call.
     delayed: Duration,
-    /// Who made the result of the last use of a service.
+    /// The maker of the result of the last use of a service.
     answered_by: AnsweredBy,
     /// The result of the last function of the application, until the plugin takes it.
     pub(crate) given: Option<Vec<u8>>,

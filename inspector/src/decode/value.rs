@@ -164,7 +164,7 @@ pub(crate) fn to_value_of_texts(item: Item<'_>) -> Result<Value, FromJsonError> 
     value_at(item, Texts::AreTexts, 1)
 }
 
-/// What becomes of a text such as `hex:00`.
+/// The meaning of a text such as `hex:00`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Texts {
     MayBeBytes,

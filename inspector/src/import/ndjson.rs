@@ -10,7 +10,7 @@ use bytes::Bytes;
 use glovebox_abi::cbor::Value;
 use glovebox_abi::units::show_size;
 use glovebox_abi::{Frame, Header, Kind};
-use glovebox_events::{Event, weight};
+use glovebox_events::Event;
 use serde::de::IgnoredAny;
 use serde_json::Value as Json;
 
@@ -47,16 +47,28 @@ pub(super) fn read<E: From<ImportError>>(
     mut file: impl BufRead,
     each: &mut impl FnMut(Event) -> Result<(), E>,
 ) -> Result<ImportReport, E> {
+    let mut times = Times::default();
+    let report = read_lines(path, &mut file, &mut times, each);
+    // What was read before a line that is wrong is good.
+    times.hand_on(each)?;
+    Ok(ImportReport { without_time: times.without, ..report? })
+}
+
+fn read_lines<E: From<ImportError>>(
+    path: &Path,
+    file: &mut impl BufRead,
+    times: &mut Times,
+    each: &mut impl FnMut(Event) -> Result<(), E>,
+) -> Result<ImportReport, E> {
     let mut events = 0;
     let mut cut_short;
     let mut number = 0;
     let mut reading = Reading::default();
     let mut calls = CallNumbers::default();
-    let mut times = Times::default();
     let mut line = Vec::new();
     loop {
         line.clear();
-        let read = (&mut file).take(MAX_LINE).read_until(b'\n', &mut line);
+        let read = file.by_ref().take(MAX_LINE).read_until(b'\n', &mut line);
         // The text before it may be a whole event.
         cut_short = read.err().map(|error| error.to_string());
         if line.is_empty() {
@@ -81,7 +93,7 @@ pub(super) fn read<E: From<ImportError>>(
             Err(_)
                 if number == 1
                     && opens_more_than_it_closes(line)
-                    && let Some(found) = several_lines(line, &mut file) =>
+                    && let Some(found) = several_lines(line, file) =>
             {
                 return Err(ImportError::UnknownFormat { found, path: path.to_owned() }.into());
             }
@@ -110,11 +122,9 @@ pub(super) fn read<E: From<ImportError>>(
             break;
         }
     }
-    times.hand_on(each)?;
     Ok(ImportReport {
         events,
         cut_short,
-        without_time: times.without,
         renumbered_calls: calls.renumbered(),
         texts_like_bytes: reading.texts_like_bytes,
         plugins: reading.plugins(),
@@ -122,8 +132,9 @@ pub(super) fn read<E: From<ImportError>>(
     })
 }
 
-/// Bytes of events that wait for the first time in a file.
-const MAX_WAITING: usize = 64 << 20;
+/// Events that wait for the first time in a file. What comes from a pipe that stays open is in the trace
+/// before long.
+const MAX_WAITING: usize = 64;
 
 /// Gives events without a time that of an event beside them: of the one before, or of the first that has
 /// one. In a file without any time, each has its place.
@@ -132,7 +143,6 @@ struct Times {
     last: Option<u64>,
     /// The events before the first that has a time.
     waiting: Vec<Event>,
-    bytes: usize,
     /// Events that had their places before there was a time, because too many waited.
     placed: u64,
     /// Events without a time, in a file that has times.
@@ -159,9 +169,8 @@ impl Times {
                 event.at = last;
             }
             (false, None) => {
-                self.bytes += weight::event(&event);
                 self.waiting.push(event);
-                if self.bytes > MAX_WAITING {
+                if self.waiting.len() > MAX_WAITING {
                     self.placed += self.waiting.len() as u64;
                     self.hand_on(each)?;
                 }
@@ -173,12 +182,11 @@ impl Times {
 
     /// Hands on what waits.
     fn hand_on<E>(&mut self, each: &mut impl FnMut(Event) -> Result<(), E>) -> Result<(), E> {
-        self.bytes = 0;
         std::mem::take(&mut self.waiting).into_iter().try_for_each(each)
     }
 }
 
-/// What lines have in common.
+/// The things that lines share.
 #[derive(Default)]
 pub(super) struct Reading {
     /// Ids that events share.

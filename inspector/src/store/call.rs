@@ -24,7 +24,7 @@ pub struct Call {
     pub memory: Option<u64>,
     /// When it was over, and how much it took, if its end came.
     pub end: Option<EndOfCall>,
-    /// What its host calls add to its status.
+    /// The statuses that its host calls add.
     pub beside: Statuses,
     /// Host calls that came before those in [`host_calls`](Self::host_calls) and were evicted.
     pub evicted_host_calls: u64,

@@ -67,7 +67,7 @@ pub struct Denial {
     pub service: String,
     /// The permission it needs.
     pub permission: Permission,
-    /// Who denied it: [`AnsweredBy::Host`] is its policy.
+    /// The one that denied it: [`AnsweredBy::Host`] is its policy.
     pub by: AnsweredBy,
     /// On what it was to be used: the first text among the arguments, cut; empty if there is none.
     pub parameter: String,

@@ -64,7 +64,7 @@ pub struct Store {
     calls: HashMap<CallId, Call>,
     lists: Lists,
     plugins: Plugins,
-    /// What ran before the store was cleared runs on.
+    /// Calls that ran before the store was cleared run on.
     versions: Versions,
     counters: Counters,
 }

@@ -76,7 +76,7 @@ pub struct Row {
     pub status: Status,
     /// Latency of the call, once it is over.
     pub latency: Option<Duration>,
-    /// What the host calls of its call add to the status.
+    /// The statuses that the host calls of its call add.
     pub beside: Statuses,
     /// The frame.
     pub frame: Frame,

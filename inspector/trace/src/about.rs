@@ -153,8 +153,8 @@ impl PluginRecord {
         known.binding = binding.or(known.binding);
     }
 
-    /// Takes in a later record of the same plugin, which may be about another instance. What it does not
-    /// say stays.
+    /// Takes in a later record of the same plugin, which may be about another instance. Fields that
+    /// it leaves out stay.
     pub(crate) fn update(&mut self, later: PluginRecord) {
         self.version = later.version;
         self.digest = later.digest;
@@ -179,7 +179,7 @@ pub struct InstanceRecord {
     pub digest: String,
     /// How the host talked to it.
     pub binding: Option<Binding>,
-    /// What told it from others in the trace that an import was exported from; empty in any other.
+    /// The mark that told it from others in the trace that an import was exported from; empty in any other.
     pub mark: String,
 }
 

@@ -8,7 +8,7 @@ use glovebox_events::{Event, What};
 
 use crate::TraceError;
 
-/// What the header of a placeholder says.
+/// The text in the header of a placeholder.
 const GONE: &str = "the header and the payload are not in this file";
 /// The least bytes that the header of one has: that text, and two digests.
 const LEAST: usize = GONE.len() + 4 * blake3::OUT_LEN;

@@ -42,7 +42,7 @@ impl Statuses {
         status.with(beside)
     }
 
-    /// What a host call adds to the status of its call.
+    /// The statuses that a host call adds to those of its call.
     pub fn of_host_call(host_call: &HostCall) -> Statuses {
         match (host_call.is_denied(), host_call.is_injected()) {
             (true, _) => Self::DENIED,

@@ -15,7 +15,7 @@ pub(crate) struct VersionSeen {
 }
 
 impl VersionSeen {
-    /// What an event says of it, if it says anything.
+    /// The version that an event names, if it names one.
     pub(crate) fn of(event: &Event) -> Option<VersionSeen> {
         let (What::Loaded { version, .. } | What::Reloaded { version, .. }) = &event.what else {
             return None;

@@ -173,7 +173,7 @@ const TRACE: &[Line] = &[
     line(
         "record",
         "writes while the plugins run",
-        &["write", "storage", "format", "error", "about"],
+        &["write", "storage", "format", "error", "about", "plugins"],
     ),
     line(
         "repair",
@@ -185,9 +185,22 @@ const TRACE: &[Line] = &[
     line(
         "index",
         "finds events without reading all",
-        &["sets", "read", "numbers", "storage", "format", "error", "about"],
+        &[
+            "sets",
+            "read",
+            "numbers",
+            "storage",
+            "format",
+            "error",
+            "about",
+            "placeholder",
+            "versions",
+        ],
     ),
-    line("read", "reads a file", &["storage", "format", "error", "about"]),
+    line("read", "reads a file", &["storage", "format", "error", "about", "plugins"]),
+    line("placeholder", "frames that gave way to their lengths", &["error"]),
+    line("plugins", "the plugins of a trace, as it describes them", &["about"]),
+    line("versions", "which version a generation ran", &["about"]),
     line("sets", "what frames have in common", &[]),
     line("numbers", "numbers in few bytes", &[]),
     line("storage", "what traces need of the operating system", &[]),

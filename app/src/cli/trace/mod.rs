@@ -173,7 +173,7 @@ fn left_out_line(places: u64) -> String {
     }
 }
 
-/// What a trace that is made of some calls of failure bundles lacks, for its sentence.
+/// The parts that a trace lacks which is made of some calls of failure bundles, for its sentence.
 fn report_left_out<'a>(traces: impl IntoIterator<Item = &'a Path>) -> &'static str {
     // A file that cannot be read is told of elsewhere.
     let is_bundle = |path: &Path| failure::read(path).is_ok_and(|report| report.is_some());

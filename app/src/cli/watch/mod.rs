@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use clap::Args;
-use glovebox_events::{Event, NoteKind, ReloadCause, Sink, What};
+use glovebox_events::{Event, LoadStage, NoteKind, ReloadCause, Sink, What};
 use glovebox_host::{Allowance, Growth};
 use glovebox_inspector::diff::Run;
 use glovebox_inspector::replay::{Pace, ReplayPlan};
@@ -146,9 +146,13 @@ impl Sink for Reloads {
             What::ReloadFailed { cause: ReloadCause::FileChanged, message, .. } => {
                 Change::Refused(message.clone())
             }
-            What::ReloadFailed { cause: ReloadCause::RolledBack, message, .. } => {
-                Change::WentBack(message.clone())
-            }
+            // At any other stage a person's own way back was refused, which its line says.
+            What::ReloadFailed {
+                cause: ReloadCause::RolledBack,
+                stage: LoadStage::Probe,
+                message,
+                ..
+            } => Change::WentBack(message.clone()),
             What::Note { kind: NoteKind::Mended, .. } => Change::Mended,
             _ => return,
         };

@@ -106,7 +106,7 @@ pub(super) fn show_focus(ui: &Ui, response: &Response, corner: f32) {
         let stroke = Stroke::new(2.0, theme::of(ui).accent);
         ui.painter().rect_stroke(response.rect, corner, stroke, StrokeKind::Inside);
     }
-    // What got the focus behind its place in this frame counts as new in the next one, too.
+    // A widget that got the focus behind its place in this frame counts as new in the next one, too.
     let in_view = egui::Id::unique("the focus that is in view");
     let is_new =
         response.has_focus() && ui.data_mut(|data| data.get_temp(in_view) != Some(response.id));

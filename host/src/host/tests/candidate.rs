@@ -13,7 +13,7 @@ use crate::services::Caller;
 /// The function that has an effect outside.
 const OUTSIDE: &str = "test:host/outside@1.0.0#act";
 
-/// Counts its frames, uses every service, and answers with all of it. What else it does depends on its
+/// Counts its frames, uses every service, and answers with all of it. The rest depends on its
 /// version.
 struct Tried {
     version: &'static str,

@@ -431,7 +431,7 @@ struct OpenCall {
     /// Offset of the last chunk with anything of it.
     last_at: u64,
     end: Option<End>,
-    /// What its host calls add to its status.
+    /// The statuses that its host calls add.
     beside: Statuses,
 }
 

@@ -224,7 +224,7 @@ impl Gatherer {
             direction,
             kind: frame.kind,
             header: frame.header.as_bytes(),
-            size: crate::recorded_len(frame) as u64,
+            size: crate::placeholder::recorded_len(frame) as u64,
         });
     }
 
@@ -417,7 +417,7 @@ impl Scanned {
             direction,
             kind: frame.kind,
             header: frame.header,
-            size: crate::recorded_len_of(frame.header, frame.payload.len()) as u64,
+            size: crate::placeholder::recorded_len_of(frame.header, frame.payload.len()) as u64,
         });
         Ok(())
     }
@@ -466,7 +466,7 @@ impl<'a> FrameView<'a> {
     }
 }
 
-/// What the body of a host call adds to the status of its call, as
+/// The statuses that the body of a host call adds to those of its call, as
 /// [`Statuses::of_host_call`] has it.
 pub(crate) fn beside(body: &[u8]) -> Statuses {
     let find = || -> Result<Statuses, minicbor::decode::Error> {

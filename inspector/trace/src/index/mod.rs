@@ -126,7 +126,7 @@ pub struct LateEnd {
     pub call: CallId,
     /// How it ended, if it did.
     pub end: Option<End>,
-    /// What its host calls add to its status.
+    /// The statuses that its host calls add.
     pub beside: Statuses,
 }
 

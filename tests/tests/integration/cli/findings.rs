@@ -142,14 +142,18 @@ fn figures_are_exported() {
     let export = |more: &[&str], data: &str| {
         folder.check(&[&["trace", "export", "out.mcap"], more].concat(), 0, data, "Exported")
     };
-    let calls = "glovebox_plugin_calls_total{plugin=\"guest\",generation=\"1\"} 120\n";
+    let labels = "plugin=\"guest\",instance=\"0\",version=\"0.0.0\",generation=\"1\"";
+    let calls = &format!("glovebox_plugin_calls_total{{{labels}}} 120\n");
     export(&["--as", "prometheus"], calls);
     let csv = |step: &str, length: &str| {
-        let out = export(&["--as", "csv", "--step", step], "plugin,start_ns,");
+        let out = export(&["--as", "csv", "--step", step], "plugin,instance,version,start_ns,");
         let lines = out.lines().skip(1).map(|line| line.split(',').collect::<Vec<_>>());
         let lines: Vec<_> = lines.collect();
-        assert!(lines.iter().all(|line| line[0] == "guest" && line[2] == length), "{out}");
-        let frames = lines.iter().map(|line| line[3].parse::<u64>().unwrap());
+        assert!(
+            lines.iter().all(|line| line[..3] == ["guest", "0", "0.0.0"] && line[4] == length),
+            "{out}"
+        );
+        let frames = lines.iter().map(|line| line[5].parse::<u64>().unwrap());
         assert_eq!(frames.sum::<u64>(), 240, "{out}");
     };
     csv("1s", "1000000000");

@@ -195,7 +195,7 @@ fn picture_of(sign: Sign) -> (Tone, MaterialIcon) {
     }
 }
 
-/// What became of a line that was painted.
+/// The result of painting a line.
 struct Painted {
     is_clicked: bool,
     /// Its button that allows something got the focus.

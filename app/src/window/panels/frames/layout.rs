@@ -87,7 +87,7 @@ pub(super) fn words_of(order: Order) -> String {
 const STATUS: f32 = 132.0;
 const SHORT_STATUS: f32 = 60.0;
 
-/// What a list does that has no room for all columns.
+/// The steps of a list that has no room for all columns.
 #[derive(Debug, Clone, Copy)]
 enum GivingWay {
     Drop(Column),

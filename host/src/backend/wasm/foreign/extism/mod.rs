@@ -323,7 +323,7 @@ impl ExtismPlugin {
         let mut fresh = Running::start(&self.code, &self.pulse, context)?;
         let (old, new) =
             (&mut self.running.module.store.data_mut().context, fresh.module.store.data_mut());
-        // What the call has used up so far goes on; the memory is that of the fresh one.
+        // The use of the call so far goes on; the memory is that of the fresh one.
         old.memory = new.context.memory;
         std::mem::swap(old, &mut new.context);
         self.running = fresh;

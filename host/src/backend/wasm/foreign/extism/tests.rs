@@ -172,7 +172,7 @@ fn codes_and_errors_are_failures() {
     let Outcome::Trapped { code, message } = call("trap") else { panic!("no trap") };
     assert_eq!(code, "unreachable-code-reached");
     assert!(message.ends_with("; it says: z"), "{message}");
-    // What one call said is not what the next one says.
+    // The words of one call are not those of the next.
     assert_eq!(call("code"), failed(7, "it returned the code 7"));
 }
 
