@@ -9,7 +9,7 @@ use glovebox_abi::Frame;
 use glovebox_events::{CallId, Outcome};
 use glovebox_host::{InstanceId, Mock, Policy, Profile};
 use glovebox_inspector::baseline::Decision;
-use glovebox_trace::{RecorderStatus, TraceIndex};
+use glovebox_trace::{RecorderStatus, Statuses, TraceIndex};
 use glovebox_workspace::WorkspacePlugins;
 
 use super::accepted::{Accepted, Compared};
@@ -112,6 +112,8 @@ pub struct Sent {
     pub latency: Option<Duration>,
     /// How the last call ended.
     pub outcome: Outcome,
+    /// What the host calls of the last call add to that.
+    pub beside: Statuses,
     /// The frames that the last call gave.
     pub frames: Vec<Frame>,
     /// From the first call to the end of the last, by the clock.

@@ -19,7 +19,7 @@ use glovebox_inspector::baseline::{Baseline, Decision, SourceTrace};
 use glovebox_inspector::diff::{self, DiffOptions, Run, RunCall, RunOutput};
 use glovebox_inspector::failure;
 use glovebox_inspector::store::{Extraction, SavedEvents};
-use glovebox_trace::{PluginRecord, Recorder, Replacing, TraceError, TraceIndex};
+use glovebox_trace::{PluginRecord, Recorder, Replacing, Statuses, TraceError, TraceIndex};
 use glovebox_workspace::Workspace;
 
 use super::accepted::{Accepted, Compared, refuse_inputs_only};
@@ -488,6 +488,7 @@ pub(super) fn send(
         generation: generation_of(fanout, reply.call),
         call: reply.call,
         latency: latency_of(fanout, reply.call),
+        beside: beside_of(fanout, reply.call),
         outcome: reply.outcome,
         frames: reply.frames.into_vec(),
         took,
@@ -550,6 +551,11 @@ fn generation_of(fanout: &Fanout, call: CallId) -> Option<u32> {
     let store = fanout.store.lock();
     let rows = &store.call(call)?.rows;
     Some(store.row_by_id(*rows.first()?)?.generation)
+}
+
+/// What the host calls of a call add to its status; nothing if it is no longer in memory.
+fn beside_of(fanout: &Fanout, call: CallId) -> Statuses {
+    fanout.store.lock().call(call).map_or(Statuses::NONE, |call| call.beside)
 }
 
 /// Sends the input of an answered call again and compares the answers.

@@ -9,6 +9,7 @@ mod diff;
 mod drawer;
 mod frames;
 mod generations;
+mod injected;
 mod inspector;
 mod metrics;
 mod plugins;

@@ -286,6 +286,7 @@ mod tests {
             call: CallId(call),
             latency: None,
             outcome: glovebox_events::Outcome::Completed,
+            beside: glovebox_trace::Statuses::NONE,
             frames: Vec::new(),
             took: std::time::Duration::ZERO,
         };
@@ -323,6 +324,7 @@ mod tests {
                 call: CallId(1),
                 latency: None,
                 outcome: glovebox_events::Outcome::Completed,
+                beside: glovebox_trace::Statuses::NONE,
                 frames: Vec::new(),
                 took: std::time::Duration::ZERO,
             };

@@ -14,6 +14,7 @@ use crate::window::buttons::empty;
 use crate::window::commands::Verb;
 use crate::window::context::PanelCtx;
 use crate::window::look::{LATENCY, outcome_look};
+use crate::window::panels::injected::injected;
 use crate::window::panels::preview::{preview, shown};
 use crate::window::theme::{self, Tone};
 use crate::window::widgets::figures::{clock_of, time_of_day};
@@ -414,6 +415,7 @@ fn result(ui: &mut Ui, one: &Sent) {
     let (tone, picture) = outcome_look(Some(&one.outcome));
     let picture = (picture, tokens.tone(tone));
     beside(ui, picture, plain(one.outcome.to_string()).color(tokens.text_strong));
+    injected(ui, one.beside);
     let latency = one.latency.map(|latency| format!(", latency {}", show_duration(latency)));
     let last = frames(one.frames.len()) + &latency.unwrap_or_default();
     let text = match one.wanted {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use egui_material_icons::MaterialIcon;
 use glovebox_abi::text::inert;
 use glovebox_abi::{LogLevel, Permission};
-use glovebox_events::{AnsweredBy, CallId};
+use glovebox_events::CallId;
 use glovebox_host::{InstanceId, PluginStatus};
 use glovebox_inspector::store::{Denial, LogLine, Reload, RowId, Store};
 
@@ -114,11 +114,11 @@ impl State {
         reader.read(source, |store| {
             *origin = reloads_origin(store);
             let problems = problems.with_failed(store);
-            *counts = Counts {
-                log: store.log().len(),
-                problems: problems.len(),
-                denied: store.denials().len(),
-            };
+            // What a fault or a mock denied is none: the frames of the call show it.
+            let denials: Vec<_> =
+                store.denials().iter().filter(|denial| denial.is_of_policy()).collect();
+            *counts =
+                Counts { log: store.log().len(), problems: problems.len(), denied: denials.len() };
             match tab {
                 DrawerTab::Log => {
                     lines.take_in(counts.log, |at| Some(of_log(store, store.log().get(at)?)));
@@ -130,7 +130,7 @@ impl State {
                 }
                 DrawerTab::Denied => {
                     let line =
-                        |at| Some(of_denial(&reader, source, store, store.denials().get(at)?));
+                        |at: usize| Some(of_denial(&reader, source, store, denials.get(at)?));
                     lines.take_in(counts.denied, line);
                 }
                 DrawerTab::Reloads => {
@@ -182,24 +182,20 @@ fn of_denial(reader: &Reader<'_>, source: Source, store: &Store, denial: &Denial
     let instance = denied_instance(reader, source, denial);
     let plugin = instance.and_then(|instance| reader.plugin(instance));
     let why_not = plugin.and_then(|plugin| why_not_allowed(plugin, denial.permission));
-    let by_policy = || why_not.unwrap_or_else(|| why_denied(plugin, denial.permission));
-    let why = match denial.by {
-        AnsweredBy::Host => format!(": {}", by_policy()),
-        other => format!(" by {}", other.words()),
-    };
+    let why = why_not.unwrap_or_else(|| why_denied(plugin, denial.permission));
     Line {
         at: Moment::of_event(store, denial.at),
         sign: Sign::Denied,
         plugin: denial.plugin.to_string(),
         text: format!(
-            "{}{}{} was denied{why}",
+            "{}{}{} was denied: {why}",
             denial.service,
             if denial.parameter.is_empty() { "" } else { " " },
             inert(&denial.parameter),
         ),
         call: denial.call,
         row: first_row(store, denial.call),
-        allow: instance.filter(|_| denial.is_of_policy()).map(|instance| Denied {
+        allow: instance.map(|instance| Denied {
             instance,
             permission: denial.permission,
             number: (denial.at, denial.call),

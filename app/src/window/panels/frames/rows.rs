@@ -6,7 +6,7 @@ use egui::{Align, Role, Sense, Ui, WidgetInfo, vec2};
 use egui_material_icons::icons as icon;
 use egui_table::{CellInfo, HeaderCellInfo, PrefetchInfo, TableDelegate};
 use glovebox_abi::units::{show_duration, show_size};
-use glovebox_events::Direction;
+use glovebox_events::{Direction, Outcome};
 use glovebox_inspector::store::RowId;
 use glovebox_trace::Statuses;
 
@@ -245,6 +245,7 @@ fn status(ui: &Ui, rect: egui::Rect, row: &RowLine, source: Source, tokens: &Tok
     let (tone, picture) = match row.status.is_error() {
         false if denied => (Tone::Warn, icon::ICON_BLOCK),
         false if injected => (Tone::Warn, icon::ICON_BOLT),
+        true if injected => (tone, icon::ICON_BOLT),
         _ => (tone, picture),
     };
     let mut icon_rect = rect;
@@ -255,17 +256,41 @@ fn status(ui: &Ui, rect: egui::Rect, row: &RowLine, source: Source, tokens: &Tok
     let text = match row.status.outcome() {
         None if !row.end_known => "not scanned yet".to_owned(),
         None => without_end(source, row.alone).to_owned(),
-        Some(outcome) => {
-            let beside = match (denied, injected) {
-                _ if !outcome.is_completed() && !injected => "",
-                (true, true) => ", a host call was denied, another injected",
-                (true, false) => ", a host call was denied",
-                (false, true) => ", a fault was injected",
-                (false, false) => "",
-            };
-            format!("{outcome}{beside}")
-        }
+        Some(outcome) => ended(outcome, row.beside),
     };
     let color = if row.status.is_error() { tokens.tone(tone) } else { tokens.text_weak };
     text_in(ui, words, Align::Min, &text, egui::TextStyle::Body.resolve(ui.style()), color);
+}
+
+/// How a call ended, with what its host calls add. The cause of a failure is long and cut at its end, so
+/// what was injected stands before it.
+fn ended(outcome: &Outcome, beside: Statuses) -> String {
+    let denied = beside.overlaps(Statuses::DENIED);
+    let injected = beside.overlaps(Statuses::INJECTED);
+    match (outcome.is_completed(), denied, injected) {
+        (false, _, true) => format!("injected: {outcome}"),
+        (true, true, true) => format!("{outcome}, a host call was denied, another injected"),
+        (true, true, false) => format!("{outcome}, a host call was denied"),
+        (true, false, true) => format!("{outcome}, a fault was injected"),
+        (_, _, false) => outcome.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_injected_stands_before_what_is_cut() {
+        let failed = || Outcome::Failed { code: 1, message: "denied".to_owned() };
+        let check = |outcome: Outcome, beside: Statuses, expected: &str| {
+            assert_eq!(ended(&outcome, beside), expected);
+        };
+        let (denied, injected) = (Statuses::DENIED, Statuses::INJECTED);
+        check(failed(), denied, "failed: denied (code 1)");
+        check(failed(), injected, "injected: failed: denied (code 1)");
+        check(failed(), denied.with(injected), "injected: failed: denied (code 1)");
+        check(Outcome::Completed, injected, "completed, a fault was injected");
+        check(Outcome::Completed, Statuses::NONE, "completed");
+    }
 }

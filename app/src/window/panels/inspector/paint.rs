@@ -15,6 +15,7 @@ use crate::window::buttons::empty;
 use crate::window::commands::{Verb, entry};
 use crate::window::context::PanelCtx;
 use crate::window::look::{LATENCY, row_look, without_end};
+use crate::window::panels::injected::injected;
 use crate::window::theme::{self, Tone};
 use crate::window::widgets::figures::{clock, seconds, thousands};
 use crate::window::widgets::text::{Hint, paragraph, plain};
@@ -244,9 +245,7 @@ fn summary(ui: &mut Ui, detail: &Detail) {
             (false, _) => badge(ui, "every host call was granted", Tone::Good),
         };
     });
-    if beside.overlaps(Statuses::INJECTED) {
-        fact(ui, "Injected", "a fault or a mock made the result of a host call, see there");
-    }
+    injected(ui, beside);
 }
 
 /// Paints the fields; gives the bytes of the one under the pointer.
