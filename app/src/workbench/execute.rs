@@ -288,6 +288,7 @@ impl Workbench {
         let Some(trace) = self.traces.get(request.trace) else {
             return;
         };
+        self.outcome.replayed = Some(request.trace);
         let into = self.view().names_of(&request.targets);
         let title = match purpose {
             Purpose::Run => format!("Replaying {} into {into}", trace.name),

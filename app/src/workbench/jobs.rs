@@ -35,6 +35,14 @@ pub struct JobView {
     pub replay: Option<bool>,
 }
 
+impl JobView {
+    /// Where a replay is held, in words; `None` if it is none, or goes on.
+    pub fn held_at(&self) -> Option<String> {
+        let (done, total) = self.progress.filter(|_| self.replay == Some(true))?;
+        Some(format!("frame {done} of {total}, paused"))
+    }
+}
+
 /// The state shared with the thread of a job.
 #[derive(Debug, Default)]
 pub(super) struct JobState {

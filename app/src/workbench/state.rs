@@ -86,6 +86,8 @@ pub(super) struct Outcomes {
     pub(super) diffs: u64,
     /// The decisions about the last diff that were written to a baseline last.
     pub(super) saved: Option<BTreeMap<usize, Decision>>,
+    /// The trace of the replay that was started last.
+    pub(super) replayed: Option<TraceId>,
     /// Name of the replay that opening files together led to.
     pub(super) unasked: Option<String>,
     /// The source that opening files led to, until somebody asks, and which files these were.

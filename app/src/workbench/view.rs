@@ -216,6 +216,11 @@ impl<'a> ViewCtx<'a> {
         self.jobs().iter().find(|job| job.replay.is_some())
     }
 
+    /// The trace of which the inputs are sent just now.
+    pub fn replayed(&self) -> Option<TraceId> {
+        self.workbench.outcome.replayed.filter(|_| self.replay().is_some())
+    }
+
     /// The notices about commands, oldest first.
     pub fn notices(&self) -> &'a VecDeque<Notice> {
         self.workbench.notices.all()

@@ -70,13 +70,13 @@ impl App {
         ReplayRequest { trace, targets, routing, pace, filter, calls: Vec::new(), range, from, how }
     }
 
-    /// The trace that a replay is about: the one that is shown, else the one that was replayed last,
-    /// else the pinned one.
+    /// The trace that a replay is about: the one whose replay is under way, else the one that is shown, else the
+    /// one that was replayed last, else the pinned one.
     pub(super) fn replayed_trace(&self) -> Option<TraceId> {
         let view = self.view();
         let shown = self.shown_trace().map(|(id, _)| id);
         let last = || self.shown.replays.last.filter(|id| view.trace(*id).is_some());
-        shown.or_else(last).or_else(|| view.baseline().map(|trace| trace.id))
+        view.replayed().or(shown).or_else(last).or_else(|| view.baseline().map(|trace| trace.id))
     }
 
     /// Pins a trace, which is the one that replays are about then, or none.

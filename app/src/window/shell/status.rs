@@ -155,6 +155,10 @@ fn work(ui: &mut Ui, ctx: PanelCtx<'_>, status: Status<'_>) {
             ui.add(egui::Spinner::new().size(12.0));
         }
         let said = if job.doing.is_empty() { &job.title } else { &job.doing };
+        let said = match job.held_at() {
+            Some(held) => format!("{held}: {said}"),
+            None => said.clone(),
+        };
         ui.label(plain(said).small().color(tokens.text));
     }
 }

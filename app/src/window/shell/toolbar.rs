@@ -17,7 +17,7 @@ use crate::window::filter_field;
 use crate::window::theme::{self, Tone};
 use crate::window::widgets::text::{Hint, elided, line, plain};
 use crate::window::widgets::{bordered, chip, icon_text, label};
-use crate::workbench::{Command, words};
+use crate::workbench::{Command, JobView, words};
 
 /// Paints the toolbar.
 pub(super) fn show(ui: &mut Ui, ctx: PanelCtx<'_>, filter: &mut filter_field::State) {
@@ -33,6 +33,12 @@ pub(super) fn show(ui: &mut Ui, ctx: PanelCtx<'_>, filter: &mut filter_field::St
         let step = entry(Verb::Step);
         named_verb_button(ui, ctx, step, step.name, &step.hint_now(ctx.now));
         verb_button(ui, ctx, Verb::Stop);
+        // The status bar says it in any window.
+        let held = ctx.view.replay().and_then(JobView::held_at);
+        if let Some(held) = held.filter(|_| ui.available_width() >= NARROW) {
+            ui.add_space(4.0);
+            ui.label(plain(held).color(tokens.warn));
+        }
         divider(ui);
         if settings_width(ui, ctx) + FILTER <= ui.available_width() {
             settings(ui, ctx);

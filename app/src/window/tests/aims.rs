@@ -129,3 +129,34 @@ fn replays_stay_about_the_trace_that_was_replayed_last() {
     ask(&mut window, action::Action::Do(Command::Pin(Some(ids[0]))));
     assert_eq!(replayed(&mut window), "both.ndjson");
 }
+
+#[test]
+fn a_held_replay_says_where_it_is_and_of_which_trace() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = two(&folder);
+    let other = folder.path().join("other.ndjson");
+    std::fs::write(&other, "{\"plugin\": \"echo\", \"payload\": \"x\"}\n").unwrap();
+    execute(&mut window, Command::OpenTrace(other));
+    wait(&mut window, |app| app.view().traces().len() == 2 && !app.view().is_busy());
+    show_trace(&mut window);
+    let ctx = window.ctx.clone();
+    for done in 1..=2 {
+        let step = action::Action::Run(commands::Verb::Step);
+        window.state_mut().as_mut().unwrap().perform(&ctx, step);
+        let held = format!("frame {done} of 3, paused");
+        wait_for(&mut window, &held);
+        wait_for(&mut window, &format!("{held}: Replaying both.ndjson"));
+        let said = window.query_all_by_label_contains(&held).count();
+        assert_eq!(said, 2, "in the toolbar and in the status bar");
+    }
+    let id = app(&window).view().traces()[1].id;
+    let change = action::Change::Source(Source::Trace(id));
+    window.state_mut().as_mut().unwrap().perform(&ctx, action::Action::View(change));
+    window.run_steps(3);
+    let aimed = |window: &Window| app(window).situation().replays.unwrap().trace.clone();
+    assert_eq!(aimed(&window), "both.ndjson");
+    execute(&mut window, Command::PauseReplay(false));
+    wait(&mut window, |app| app.view().replay().is_none());
+    assert_eq!(aimed(&window), "other.ndjson");
+    assert_eq!(window.query_all_by_label_contains("paused").count(), 0);
+}

@@ -73,3 +73,37 @@ fn a_long_word_behind_a_picture_keeps_its_letters() {
         }
     }
 }
+
+#[test]
+fn rows_of_plugins_have_two_lines_and_names_keep_their_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = open(Vec::new(), folder.path().join("s.json"));
+    let host = app(&window).workbench.host().clone();
+    let id = "a-plugin-with-a-name-that-is-far-too-long-for-a-row";
+    for _ in 0..2 {
+        let text = format!("[plugin]\nid = '{id}'\nversion = '10.20.30'");
+        let manifest = Manifest::parse(&text).unwrap();
+        host.load(LoadRequest::core(manifest, || Box::new(Failing))).wait().unwrap();
+    }
+    wait(&mut window, |app| app.view().plugins().len() == 2);
+    let target = app(&window).view().plugins()[1].instance;
+    let frame = glovebox_abi::Frame::data("x");
+    let request = SendRequest { target, frame, payload_file: None, times: 1 };
+    execute(&mut window, Command::Send(request));
+    wait(&mut window, |app| !app.view().is_busy());
+    window.state_mut().as_mut().unwrap().show_drawer(ids::DrawerTab::Problems);
+    wait_for(&mut window, "frame 0: failed");
+    window.run_steps(2);
+    let rows = window.query_all_by_role(egui::accesskit::Role::ListItem);
+    let heights = rows.map(|row| row.rect().height()).filter(|height| *height > 30.0);
+    assert_eq!(heights.collect::<Vec<_>>(), [40.0, 40.0]);
+    let is_painted = |start: &str, end: &str| {
+        let texts = painted(&window, "…").into_iter().map(|(text, _)| text);
+        texts.filter(|text| text.starts_with(start) && text.ends_with(end)).count()
+    };
+    for instance in app(&window).view().plugins() {
+        let number = format!("instance {}", instance.instance.get());
+        assert!(is_painted("a-", &number) > 0, "{number}: {:?}", painted(&window, "…"));
+    }
+    assert!(is_painted("a-p", "for-a-row") > 0, "in Problems: {:?}", painted(&window, "…"));
+}

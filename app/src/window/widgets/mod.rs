@@ -265,11 +265,22 @@ pub(super) fn put_over(ui: &mut Ui, place: Rect, widget: impl egui::Widget) -> R
 
 /// A name in a rect, cut in its middle: what tells it from others stands at its end.
 pub(super) fn name_in(ui: &Ui, rect: Rect, name: &str, font: FontId, color: Color32) {
-    let width = |text: &str| {
-        ui.painter().layout_no_wrap(line(text).into_owned(), font.clone(), color).size().x
-    };
-    let name = text::elided(name, |text| width(text) <= rect.width());
+    let name = text::elided(name, |text| width_of(ui, text, font.clone()) <= rect.width());
     text_in(ui, rect, Align::Min, &name, font, color);
+}
+
+/// A sentence in a rect, cut at its end, and in no number.
+pub(super) fn sentence_in(ui: &Ui, rect: Rect, sentence: &str, font: FontId, color: Color32) {
+    let sentence = line(sentence);
+    let sentence = text::cut_between_numbers(&sentence, |text| {
+        width_of(ui, text, font.clone()) <= rect.width()
+    });
+    text_in(ui, rect, Align::Min, &sentence, font, color);
+}
+
+/// The width of one line of text.
+pub(super) fn width_of(ui: &Ui, text: &str, font: FontId) -> f32 {
+    ui.painter().layout_no_wrap(line(text).into_owned(), font, Color32::WHITE).size().x
 }
 
 /// One line of text in a rect, cut at its end; gives its width.

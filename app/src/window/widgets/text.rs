@@ -31,14 +31,18 @@ fn bounded(text: &str, max: usize, inert: fn(&str) -> Cow<'_, str>) -> Cow<'_, s
     }
 }
 
-/// A text of which the middle is left out until it fits; more is left of its end than of its start.
+/// A text of which the middle is left out until it fits; more is left of its end than of its start. A number
+/// with `#` at its start stays as long as there is room, and after it a number or a version at its end.
 pub(crate) fn elided(text: &str, fits: impl Fn(&str) -> bool) -> Cow<'_, str> {
     if fits(text) {
         return Cow::Borrowed(text);
     }
     let letters: Vec<char> = text.chars().collect();
+    let (first, last) = ends(text);
     let short = |kept: usize| -> String {
-        let (start, end) = (kept / 3, letters.len() - (kept - kept / 3));
+        let most = kept - first.min(kept);
+        let of_end = (kept - kept / 3).max(last).min(most);
+        let (start, end) = (kept - of_end, letters.len() - of_end);
         let (start, end) = (letters[..start].iter(), letters[end..].iter());
         start.chain(&['…']).chain(end).collect()
     };
@@ -51,6 +55,45 @@ pub(crate) fn elided(text: &str, fits: impl Fn(&str) -> bool) -> Cow<'_, str> {
         }
     }
     Cow::Owned(short(least))
+}
+
+/// The letters of the number with `#` at the start of a name, and of the number or version at its end.
+fn ends(name: &str) -> (usize, usize) {
+    let count = |word: &str| word.chars().count();
+    let is_number = |word: &&str| {
+        word.strip_prefix('v').unwrap_or(word).starts_with(|letter: char| letter.is_ascii_digit())
+    };
+    let first = name.split(' ').next().filter(|word| word.starts_with('#'));
+    let last = name.rsplit(' ').next().filter(is_number);
+    (first.map_or(0, count), last.map_or(0, count))
+}
+
+/// A text that is cut at its end until it fits, with no number in it cut: what is left of one is another one.
+pub(crate) fn cut_between_numbers(text: &str, fits: impl Fn(&str) -> bool) -> Cow<'_, str> {
+    if fits(text) {
+        return Cow::Borrowed(text);
+    }
+    let letters: Vec<char> = text.chars().collect();
+    let short = |kept: usize| letters[..kept].iter().chain(&['…']).collect::<String>();
+    let (mut kept, mut most) = (0, letters.len());
+    while kept + 1 < most {
+        let middle = usize::midpoint(kept, most);
+        match fits(&short(middle)) {
+            true => kept = middle,
+            false => most = middle,
+        }
+    }
+    let is_digit = |at: usize| letters.get(at).is_some_and(char::is_ascii_digit);
+    let is_in_number = |at: usize| {
+        let joins = |letter: usize| matches!(letters.get(letter), Some('.' | ','));
+        let before = |at: usize| at > 0 && is_digit(at - 1);
+        (before(at) && (is_digit(at) || joins(at) && is_digit(at + 1)))
+            || (at > 0 && joins(at - 1) && before(at - 1) && is_digit(at))
+    };
+    while is_in_number(kept) {
+        kept -= 1;
+    }
+    Cow::Owned(short(kept))
 }
 
 /// A text as one line, to be given a colour and a font.
@@ -100,6 +143,28 @@ mod tests {
         check("redact · 1.0.0", 10, "red… 1.0.0");
         check("redact", 1, "…");
         check("redact", 0, "…");
+        check("#12 of shop.mcap", 9, "#12….mcap");
+        check("#12 of shop.mcap", 4, "#12…");
+        check("redact · 10.20.30-beta.1", 16, "…10.20.30-beta.1");
+        check("redact · 10.20.30", 12, "red…10.20.30");
+        check("redact · v/redact.wasm, instance 12", 14, "reda…stance 12");
+    }
+
+    #[test]
+    fn numbers_stay_whole_or_go() {
+        fn check(text: &str, letters: usize, expected: &str) {
+            let fits = |text: &str| text.chars().count() <= letters;
+            assert_eq!(cut_between_numbers(text, fits), expected);
+        }
+        check("frame 1234", 10, "frame 1234");
+        check("frame 1234", 9, "frame …");
+        check("frame 1234: failed", 11, "frame 1234…");
+        check("took 1,234.5 ms", 8, "took …");
+        check("took 1,234.5 ms", 11, "took …");
+        check("took 1,234.5 ms", 13, "took 1,234.5…");
+        check("in 12.", 5, "in …");
+        check("failed, twice", 8, "failed,…");
+        check("1234", 2, "…");
     }
 
     #[test]

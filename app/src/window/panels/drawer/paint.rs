@@ -16,7 +16,9 @@ use crate::window::panels::reloads;
 use crate::window::theme::{self, Tone};
 use crate::window::widgets::figures::{since_when, thousands};
 use crate::window::widgets::text::{self, Hint, plain};
-use crate::window::widgets::{chip, icon_font, put_over, row, text_in};
+use crate::window::widgets::{
+    chip, icon_font, name_in, put_over, row, sentence_in, text_in, width_of,
+};
 use crate::workbench::{Command, RowRef, Source};
 
 /// Height of a line, in points.
@@ -214,18 +216,20 @@ fn line(ui: &mut Ui, ctx: PanelCtx<'_>, line: &Line, focus: bool) -> Painted {
         cell
     };
     let (tone, picture) = picture_of(line.sign);
-    let (at, sign, plugin) = (cell(84.0), cell(14.0), cell(96.0));
+    // A long time moves the rest of its line.
+    let at = cell(width_of(ui, &line.at.text, body.clone()).ceil().max(84.0));
+    let (sign, plugin) = (cell(14.0), cell(96.0));
     left += if line.is_member { 16.0 } else { 0.0 };
     text_in(ui, at, Align::Min, &line.at.text, body.clone(), tokens.text_weak);
     text_in(ui, sign, Align::Min, picture.codepoint, icon_font(13.0), tokens.tone(tone));
-    text_in(ui, plugin, Align::Min, &line.plugin, body.clone(), tokens.text_weak);
+    name_in(ui, plugin, &line.plugin, body.clone(), tokens.text_weak);
     let is_key =
         |input: &mut egui::InputState| input.consume_key(egui::Modifiers::NONE, egui::Key::A);
     let focus = focus || (line.allow.is_some() && response.has_focus() && ui.input_mut(is_key));
     let (rest, is_focused) = allow(ui, ctx, line, rect.with_min_x(left), focus);
     let rest = bundle(ui, ctx, line, rest);
     let in_one_line = text::lines(&line.text).replace('\n', " ");
-    text_in(ui, rest, Align::Min, &in_one_line, body, tokens.text);
+    sentence_in(ui, rest, &in_one_line, body, tokens.text);
     let go_to = |row| ctx.change(Change::Select(RowRef { source: ctx.source(), row }));
     let is_clicked = response.clicked();
     if let (true, Some(row), None) = (is_clicked, line.row, &line.group) {

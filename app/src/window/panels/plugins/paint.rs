@@ -20,9 +20,8 @@ use crate::window::widgets::{
 };
 use crate::workbench::Command;
 
-/// Height of a row, and with the file of a plugin whose id another one has, too.
+/// Height of a row: two lines.
 const HEIGHT: f32 = 40.0;
-const HEIGHT_OF_TWINS: f32 = 57.0;
 /// Width of the button that restarts a plugin.
 const RESTART: f32 = 64.0;
 
@@ -46,25 +45,22 @@ pub(super) fn show(ui: &mut Ui, ctx: PanelCtx<'_>, state: &mut State) {
     if shown.is_empty() {
         ui.label(plain("No plugin has these words").color(theme::of(ui).text_weak));
     }
-    let has_twins = shown.iter().any(|plugin| ctx.twin_name(plugin).is_some());
-    let height = if has_twins { HEIGHT_OF_TWINS } else { HEIGHT };
     ui.spacing_mut().item_spacing.y = 2.0;
     ScrollArea::vertical().id_salt("plugins").auto_shrink([false, false]).show_rows(
         ui,
-        height,
+        HEIGHT,
         shown.len(),
         |ui, range| {
             for plugin in &shown[range] {
-                line(ui, ctx, plugin, (chosen == Some(plugin.instance), height));
+                line(ui, ctx, plugin, chosen == Some(plugin.instance));
             }
         },
     );
 }
 
-fn line(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus, (chosen, height): (bool, f32)) {
+fn line(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus, chosen: bool) {
     let tokens = theme::of(ui);
     let about = &plugin.manifest.plugin;
-    let twin = ctx.twin_name(plugin);
     let Standing { tone, picture, text: stands, reason } = standing(ctx.view, plugin);
     let mut name = format!(
         "{} {} {} generation {}",
@@ -84,7 +80,7 @@ fn line(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus, (chosen, height):
         name.push_str(&format!(", {reason}"));
     }
     name.push_str(&format!(", {}", p99(ctx.view, plugin)));
-    let (rect, response) = row(ui, height, chosen, &name);
+    let (rect, response) = row(ui, HEIGHT, chosen, &name);
     if tone == Tone::Bad {
         if !chosen {
             ui.painter().rect_filled(rect, 4.0, tokens.tone_subtle(tone));
@@ -110,18 +106,22 @@ fn line(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus, (chosen, height):
     first.set_height(17.0);
     let body = egui::TextStyle::Body.resolve(ui.style());
     let Supervision { is_stopped, next_attempt, .. } = plugin.supervision;
-    let at_end = match is_stopped || next_attempt.is_some() {
+    let may_restart = is_stopped || next_attempt.is_some();
+    let version = about.version.to_string();
+    let at_end = match may_restart {
         // In place of the version: the other line says why.
         true => restart(ui, ctx, plugin, first),
         false => {
-            let version = about.version.to_string();
             let half = first.with_min_x(first.center().x);
             text_in(ui, half, Align::Max, &version, body.clone(), tokens.text_weak)
         }
     };
     let mut id = first;
     id.set_right(first.right() - at_end - 8.0);
-    name_in(ui, id, &about.id, theme::medium(12.5), tokens.text_strong);
+    // The version stands at the end already, unless the button does.
+    let says_version = !may_restart && ctx.twin_name(plugin).as_ref() == Some(&version);
+    let shown = if says_version { about.id.clone() } else { ctx.name_of(plugin) };
+    name_in(ui, id, &shown, theme::medium(12.5), tokens.text_strong);
     let second = first.translate(vec2(0.0, 17.0));
     let mut text = stands;
     if let Some(place) = place(plugin) {
@@ -151,11 +151,7 @@ fn line(ui: &mut Ui, ctx: PanelCtx<'_>, plugin: &PluginStatus, (chosen, height):
     );
     let rest = second.with_min_x(second.left() + width + 8.0);
     if layout.size().x <= rest.width() + 0.5 {
-        text_in(ui, rest, Align::Max, &figure, body.clone(), tokens.text_weak);
-    }
-    if let Some(twin) = &twin {
-        let third = second.translate(vec2(0.0, 17.0));
-        name_in(ui, third, twin, body, tokens.text_weak);
+        text_in(ui, rest, Align::Max, &figure, body, tokens.text_weak);
     }
     if response.clicked() {
         ctx.change(Change::SelectPlugin(plugin.instance));
