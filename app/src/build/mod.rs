@@ -280,7 +280,7 @@ fn place(artifact: &Path, bytes: &[u8], folder: &Path, options: &BuildOptions) -
     output.finish().map_err(io::Error::from).with_context(failed)
 }
 
-/// The text of the `plugin.toml`, which the artifact is to carry, if there is one. What no host could read
+/// The text of the `plugin.toml`, which the artifact is to carry, if there is one. A text that no host could read
 /// makes no artifact.
 fn manifest_in(folder: &Path) -> Result<Option<Vec<u8>>> {
     let path = folder.join("plugin.toml");

@@ -153,7 +153,7 @@ pub fn asking_no_more<'a>(
 #[derive(Debug)]
 pub(super) struct PolicyText {
     pub(super) text: String,
-    /// What was allowed and is not in it, as `PLUGIN: PERMISSION`.
+    /// Permissions that were allowed and are not in it, as `PLUGIN: PERMISSION`.
     pub(super) left_out: Vec<String>,
 }
 
@@ -164,12 +164,12 @@ type Rules = BTreeMap<&'static str, String>;
 #[derive(Default)]
 struct Section<'a> {
     denied: Rules,
-    /// What is allowed to each artifact, by its digest, in the rules of its instances.
+    /// The permissions of each artifact, by its digest, in the rules of its instances.
     allowed: BTreeMap<&'a str, BTreeMap<&'static str, BTreeSet<String>>>,
 }
 
 impl Section<'_> {
-    /// What each of the artifacts is allowed alike, and the permissions of which that is not true: a section
+    /// The permissions that all the artifacts have alike, and those of which that is not true: a section
     /// of a policy allows the same to all of its artifacts, and nobody is given what another one was.
     fn allowed_alike(&self) -> (Rules, Vec<&'static str>) {
         let (mut alike, mut left_out) = (Rules::new(), Vec::new());

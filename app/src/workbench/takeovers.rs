@@ -26,7 +26,7 @@ pub(crate) enum Takeover {
 }
 
 impl Running {
-    /// What these plugins run now.
+    /// The versions that these plugins run now.
     pub(crate) fn of<'a>(plugins: impl IntoIterator<Item = &'a PluginStatus>) -> Running {
         let ran = |plugin: &PluginStatus| {
             let (generation, digest) = (plugin.generation, plugin.digest.clone());

@@ -37,6 +37,11 @@ impl Scratch {
     pub fn new_in(parent: impl AsRef<Path>) -> io::Result<Scratch> {
         let parent = parent.as_ref();
         for _ in 0..ATTEMPTS {
+            // Nothing is made while all are removed at the end, nor after that.
+            let mut alive = alive();
+            let Some(alive) = alive.as_mut() else {
+                return Err(io::Error::other("the process ends"));
+            };
             // The mark comes first: a folder without one would never be removed.
             let mut builder = tempfile::Builder::new();
             let file = builder.prefix(PREFIX).suffix(MARK).tempfile_in(parent)?;
@@ -46,11 +51,14 @@ impl Scratch {
                 continue;
             }
             sweep(parent, Owner::of(&lock.metadata()?));
-            let scratch = Scratch { folder: folder_of(&mark), mark, _lock: lock };
-            alive().push(scratch.mark.clone());
+            let folder = folder_of(&mark);
             // Never one that is there already, even if this user made it.
-            owner::make_new(&scratch.folder)?;
-            return Ok(scratch);
+            if let Err(error) = owner::make_new(&folder) {
+                let _ = fs::remove_file(&mark);
+                return Err(error);
+            }
+            alive.push(mark.clone());
+            return Ok(Scratch { folder, mark, _lock: lock });
         }
         Err(io::Error::other("other processes removed each temporary folder that was made"))
     }
@@ -63,19 +71,22 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        alive().retain(|mark| *mark != self.mark);
+        if let Some(alive) = alive().as_mut() {
+            alive.retain(|mark| *mark != self.mark);
+        }
         remove(&self.mark);
     }
 }
 
-/// Removes the folders of all [`Scratch`]es, for a process that is about to end without dropping them.
+/// Removes the folders of all [`Scratch`]es, for a process that is about to end without dropping them. No
+/// more are made after that.
 pub fn remove_scratch() {
-    std::mem::take(&mut *alive()).iter().for_each(|mark| remove(mark));
+    alive().take().iter().flatten().for_each(|mark| remove(mark));
 }
 
-/// The marks of this process.
-fn alive() -> MutexGuard<'static, Vec<PathBuf>> {
-    static ALIVE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+/// The marks of this process; `None` once they were removed for its end.
+fn alive() -> MutexGuard<'static, Option<Vec<PathBuf>>> {
+    static ALIVE: Mutex<Option<Vec<PathBuf>>> = Mutex::new(Some(Vec::new()));
     // Each change is one call, which leaves it whole.
     ALIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }

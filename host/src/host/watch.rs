@@ -128,7 +128,7 @@ impl Watches for PolicyFile {
 
 /// A mock whose file is watched.
 pub(super) struct WatchedMock {
-    /// What is in force of the file.
+    /// The answers of the file that are in force.
     mock: Arc<Mock>,
     #[expect(dead_code, reason = "it ends the watch when it goes")]
     watching: Watching,
@@ -176,7 +176,7 @@ impl Watches for MockFile {
 impl Host {
     /// Takes over what the file of a mock holds, whenever that changed and was quiet, for all instances that are
     /// answered by it, and for those that are loaded with it later; files are watched as those of plugins are,
-    /// see [`watch`](Self::watch). What a change does to counts and to the store is said at [`Mock`]. If the file
+    /// see [`watch`](Self::watch). The effect of a change on counts and on the store is said at [`Mock`]. If the file
     /// cannot be read, the mock of before stays in force, and an event of each of these instances says why.
     /// `told` is told of either, on a thread of the host. Of one file, the last watch counts. `false` if the
     /// mock was read from no file.
@@ -220,7 +220,7 @@ impl Host {
         true
     }
 
-    /// What is in force of the file of a mock; the mock itself if that is not watched.
+    /// The answers of a mock's file that are in force; the mock itself if its file is not watched.
     pub(super) fn mock_now(&self, mock: Arc<Mock>) -> Arc<Mock> {
         let watched = self.inner.watched_mocks.lock();
         let now =

@@ -49,7 +49,7 @@ pub(super) fn read<E: From<ImportError>>(
 ) -> Result<ImportReport, E> {
     let mut times = Times::default();
     let report = read_lines(path, &mut file, &mut times, each);
-    // What was read before a line that is wrong is good.
+    // The lines before one that is wrong are good.
     times.hand_on(each)?;
     Ok(ImportReport { without_time: times.without, ..report? })
 }
@@ -132,8 +132,8 @@ fn read_lines<E: From<ImportError>>(
     })
 }
 
-/// Events that wait for the first time in a file. What comes from a pipe that stays open is in the trace
-/// before long.
+/// Events that wait for the first time in a file. An event from a pipe that stays open is in the
+/// trace before long.
 const MAX_WAITING: usize = 64;
 
 /// Gives events without a time that of an event beside them: of the one before, or of the first that has

@@ -240,7 +240,7 @@ fn traces_fill_a_store() {
     assert!(matches!(cancelled, Err(LoadError::Cancelled)));
 }
 
-/// What the events of an extraction are, for short: each frame, host call and end with its call.
+/// The events of an extraction, for short: each frame, host call and end with its call.
 fn in_short(saved: &SavedEvents) -> String {
     let short = |event: &Event| match &event.what {
         What::FrameIn { call, .. } => format!("in {}", call.0),
