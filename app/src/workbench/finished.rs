@@ -112,7 +112,7 @@ pub struct Sent {
     pub latency: Option<Duration>,
     /// How the last call ended.
     pub outcome: Outcome,
-    /// What the host calls of the last call add to that.
+    /// The statuses that the host calls of the last call add to that.
     pub beside: Statuses,
     /// The frames that the last call gave.
     pub frames: Vec<Frame>,

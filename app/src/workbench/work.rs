@@ -553,7 +553,7 @@ fn generation_of(fanout: &Fanout, call: CallId) -> Option<u32> {
     Some(store.row_by_id(*rows.first()?)?.generation)
 }
 
-/// What the host calls of a call add to its status; nothing if it is no longer in memory.
+/// The statuses that the host calls of a call add; nothing if it is no longer in memory.
 fn beside_of(fanout: &Fanout, call: CallId) -> Statuses {
     fanout.store.lock().call(call).map_or(Statuses::NONE, |call| call.beside)
 }

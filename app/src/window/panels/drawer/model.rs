@@ -114,7 +114,7 @@ impl State {
         reader.read(source, |store| {
             *origin = reloads_origin(store);
             let problems = problems.with_failed(store);
-            // What a fault or a mock denied is none: the frames of the call show it.
+            // A use that a fault or a mock denied is none: the frames of the call show it.
             let denials: Vec<_> =
                 store.denials().iter().filter(|denial| denial.is_of_policy()).collect();
             *counts =
