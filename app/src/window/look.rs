@@ -114,7 +114,10 @@ pub(crate) fn standing(view: ViewCtx<'_>, plugin: &PluginStatus) -> Standing {
             Some(format!("{errors} of {calls} calls of generation {generation} did not complete"));
     }
     let Supervision { failures, next_attempt, is_stopped, .. } = plugin.supervision;
-    if let Some((tone, picture, text)) = supervised(failures, next_attempt, is_stopped) {
+    // Of what was made up, that is said also after the faults are switched off.
+    let is_made_up = plugin.failures.last().is_some_and(|last| last.evidence.is_made_up);
+    let supervised = supervised((failures, is_made_up), next_attempt, is_stopped);
+    if let Some((tone, picture, text)) = supervised {
         (standing.tone, standing.picture) = (tone, Some(picture));
         let fault = plugin.fault.as_ref().map_or_else(String::new, |fault| format!(": {fault}"));
         let way_out = if is_stopped { "; restart it to try again" } else { "" };
@@ -160,11 +163,12 @@ pub(crate) fn standing(view: ViewCtx<'_>, plugin: &PluginStatus) -> Standing {
 /// The standing of a plugin that does not run for its failures in a row: a fresh copy is waited for, or it
 /// was stopped.
 fn supervised(
-    failures: u32,
+    (failures, is_made_up): (u32, bool),
     next_attempt: Option<Duration>,
     is_stopped: bool,
 ) -> Option<(Tone, MaterialIcon, String)> {
-    let failures = count(failures, "failure");
+    let made_up = if is_made_up { ", made up" } else { "" };
+    let failures = format!("{}{made_up}", count(failures, "failure"));
     match (is_stopped, next_attempt) {
         (true, _) => Some((Tone::Bad, icon::ICON_ERROR, format!("stopped: {failures}"))),
         (false, Some(time)) => {
@@ -216,14 +220,19 @@ mod tests {
 
     #[test]
     fn a_plugin_that_does_not_run_says_for_how_long() {
-        fn check(failures: u32, next: Option<u64>, stopped: bool, expected: Option<&str>) {
+        #[track_caller]
+        fn told(failures: (u32, bool), next: Option<u64>, stopped: bool, expected: Option<&str>) {
             let found = supervised(failures, next.map(Duration::from_millis), stopped);
             assert_eq!(found.map(|(_, _, text)| text).as_deref(), expected);
         }
+        let check = |failures: u32, next, stopped, expected| {
+            told((failures, false), next, stopped, expected);
+        };
         check(0, None, false, None);
         check(1, None, false, None);
         check(1, Some(100), false, Some("1 failure, tries again in 100 ms"));
         check(3, Some(4000), false, Some("3 failures, tries again in 4 s"));
         check(5, None, true, Some("stopped: 5 failures"));
+        told((5, true), None, true, Some("stopped: 5 failures, made up"));
     }
 }

@@ -1,6 +1,6 @@
 //! Finds commands, plugins, traces and frames by name.
 
-use egui::{Align, Key, Modal, ScrollArea, vec2};
+use egui::{Align, Key, Modal, Rect, ScrollArea, vec2};
 use egui_material_icons::MaterialIcon;
 use egui_material_icons::icons as icon;
 use glovebox_abi::units::parse_duration;
@@ -169,7 +169,7 @@ fn item_line(ui: &mut egui::Ui, item: &Item, chosen: bool, moved: bool) -> bool 
     let tone = if item.risky { tokens.warn } else { tokens.text_weak };
     text_in(ui, picture, Align::Min, item.picture.codepoint, icon_font(16.0), tone);
     let body = egui::TextStyle::Body.resolve(ui.style());
-    text_in(ui, inner, Align::Max, &item.keys, body.clone(), tokens.text_weak);
+    let keys = text_in(ui, inner, Align::Max, &item.keys, body.clone(), tokens.text_weak);
     inner.set_left(inner.left() + 28.0);
     let color = match (item.enabled, chosen) {
         (false, _) => tokens.text_faint,
@@ -177,12 +177,25 @@ fn item_line(ui: &mut egui::Ui, item: &Item, chosen: bool, moved: bool) -> bool 
         (true, false) => tokens.text,
     };
     let name = ui.painter().layout_no_wrap(line(&item.name).into_owned(), body.clone(), color);
-    let mut detail = inner;
-    detail.set_left(inner.left() + name.size().x + 12.0);
-    detail.set_right(inner.right() - 96.0);
-    text_in(ui, inner, Align::Min, &item.name, body.clone(), color);
-    text_in(ui, detail, Align::Min, &item.detail, body, tokens.text_weak);
+    let (name, detail) = places_of(inner, name.size().x, keys);
+    text_in(ui, name, Align::Min, &item.name, body.clone(), color);
+    if let Some(detail) = detail {
+        text_in(ui, detail, Align::Min, &item.detail, body, tokens.text_weak);
+    }
     response.clicked()
+}
+
+/// The places of name and detail before the keys of an item, by the widths of name and keys: none is
+/// painted over another. The name goes first; without room for it there is no detail.
+fn places_of(line: Rect, name: f32, keys: f32) -> (Rect, Option<Rect>) {
+    const GAP: f32 = 12.0;
+    /// The room that keys have, so that details end at one line.
+    const KEYS: f32 = 96.0;
+    let right = line.right() - if keys > 0.0 { keys + GAP } else { 0.0 };
+    let from = line.left() + name + GAP;
+    let to = right.min(line.right() - KEYS);
+    let detail = (from < to).then(|| line.with_min_x(from).with_max_x(to));
+    (line.with_max_x(right), detail)
 }
 
 fn commands(now: &Situation) -> Vec<Item> {
@@ -285,6 +298,8 @@ fn is_named(item: &Item, text: &str) -> bool {
 fn rank(items: &[Item], text: &str) -> Vec<usize> {
     // Longer than any name.
     let text: String = text.trim().chars().take(200).collect();
+    // Names end with the one character, and people type three.
+    let text = text.replace("...", "…");
     if text.is_empty() {
         let (enabled, disabled): (Vec<_>, Vec<_>) =
             (0..items.len()).partition(|at| items[*at].enabled);
@@ -404,6 +419,22 @@ mod tests {
         check("reload", "Reload");
         check("unload", "Unload");
         check("trust nat", "Trust native plugins");
+        check("compare...", "Compare…");
+        check("open trace...", "Open trace…");
+    }
+
+    #[test]
+    fn nothing_of_an_item_is_painted_over_another() {
+        let line = Rect::from_min_size(egui::Pos2::ZERO, vec2(500.0, 28.0));
+        let check = |name: f32, keys: f32, room: f32, detail: Option<(f32, f32)>| {
+            let (own, found) = places_of(line, name, keys);
+            assert_eq!((own.left(), own.right()), (0.0, room), "{name} {keys}");
+            assert_eq!(found.map(|one| (one.left(), one.right())), detail, "{name} {keys}");
+        };
+        check(100.0, 0.0, 500.0, Some((112.0, 404.0)));
+        check(100.0, 40.0, 448.0, Some((112.0, 404.0)));
+        check(100.0, 120.0, 368.0, Some((112.0, 368.0)));
+        check(480.0, 120.0, 368.0, None);
     }
 
     #[test]

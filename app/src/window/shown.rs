@@ -130,6 +130,8 @@ pub(crate) struct Query {
     pub error: Option<FilterError>,
     /// The last good one.
     pub filter: Option<Arc<Filter>>,
+    /// The text of that.
+    applied: String,
     /// Nanoseconds since the Unix epoch.
     pub range: Option<(u64, u64)>,
     /// The order of the list, if it is not that of time.
@@ -144,11 +146,23 @@ impl Query {
         match Filter::parse(&self.text) {
             Ok(filter) => {
                 self.error = None;
+                self.applied.clone_from(&self.text);
                 self.filter = (!filter.is_empty()).then(|| Arc::new(filter));
                 self.revision += 1;
             }
             Err(error) => self.error = Some(error),
         }
+    }
+
+    /// The error in the typed text, and what is listed meanwhile, for people.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let error = self.error.as_ref()?;
+        let end = if error.suggestion.is_some() { "" } else { "." };
+        let listed = match self.applied.trim() {
+            "" => "all frames".to_owned(),
+            applied => format!("what fulfils `{applied}`"),
+        };
+        Some(format!("{error}{end} Meanwhile the list shows {listed}"))
     }
 
     /// Narrows the time.
@@ -274,6 +288,21 @@ mod tests {
         selection.forget(|source| source == trace);
         assert_eq!(selection.row, None);
         assert!(!selection.can_go_back() && !selection.can_go_forward());
+    }
+
+    #[test]
+    fn a_bad_filter_names_the_one_that_is_in_effect() {
+        let check = |typed: &[&str], expected: Option<&str>| {
+            let mut query = Query::default();
+            typed.iter().for_each(|text| query.set_text((*text).to_owned()));
+            let trouble = query.trouble();
+            let listed = trouble.as_deref().and_then(|text| text.split(" Meanwhile ").nth(1));
+            assert_eq!(listed, expected, "{typed:?}: {trouble:?}");
+        };
+        check(&["kind:data"], None);
+        check(&["nonsense:1"], Some("the list shows all frames"));
+        check(&["nonsense", "nonsense:1"], Some("the list shows what fulfils `nonsense`"));
+        check(&["kind:data", "", "nonsense:1"], Some("the list shows all frames"));
     }
 
     #[test]

@@ -112,14 +112,29 @@ pub fn why_not_allowed(plugin: &PluginStatus, permission: Permission) -> Option<
         return None;
     }
     plugin.permission(permission).filter(|status| !status.asked && !status.granted)?;
-    let remedy = match permission {
-        Permission::Receive => "list kinds under `accepts` in [frames]".to_owned(),
-        _ => format!("add `{}` to [permissions]", permission.request_example()),
+    Some(not_asked(&plugin.manifest.plugin.id, permission, plugin.is_bare))
+}
+
+/// The sentence about a permission that a plugin does not ask for, with the ways that are left. One
+/// without a manifest is `bare`: it is given what is allowed to its id.
+fn not_asked(id: &str, permission: Permission, bare: bool) -> String {
+    let remedy = match (bare, permission) {
+        (true, _) => {
+            let within = if permission.needs_consent() { "=…" } else { "" };
+            format!("open it with `--allow {id}:{permission}{within}`")
+        }
+        (false, Permission::Receive) => {
+            "list kinds under `accepts` in [frames] of its plugin.toml".to_owned()
+        }
+        (false, _) => {
+            let asks = permission.request_example();
+            format!("add `{asks}` to [permissions] of its plugin.toml")
+        }
     };
-    let id = &plugin.manifest.plugin.id;
-    Some(format!(
-        "{id} does not ask for {permission}, so nobody can allow it: {remedy} of its plugin.toml"
-    ))
+    format!(
+        "{id} does not ask for {permission}, so it cannot be allowed from here: {remedy}, or allow it in \
+         [plugins.{id}] of the policy"
+    )
 }
 
 /// All that an instance asks for of a permission: the generation that waits, else the one that runs.
@@ -243,6 +258,23 @@ mod tests {
     const MANIFEST: &str = "[plugin]\nid = 'one'\nversion = '1.0.0'\n\
         [artifact]\nwasm = 'one.wat'\n[permissions]\nfiles = [{ path = '.' }]\nlog = true\n";
     const CODE: &str = include_str!("../../../sample-plugins/hello-wat/hello.wat");
+
+    #[test]
+    fn what_is_not_asked_for_has_a_way_that_works() {
+        let check = |permission: Permission, bare: bool, expected: &str| {
+            let told = not_asked("http", permission, bare);
+            let begin = format!(
+                "http does not ask for {permission}, so it cannot be allowed from here: {expected}, or"
+            );
+            assert!(told.starts_with(&begin), "{told}");
+        };
+        check(Permission::Kv, false, "add `kv = true` to [permissions] of its plugin.toml");
+        let kinds = "list kinds under `accepts` in [frames] of its plugin.toml";
+        check(Permission::Receive, false, kinds);
+        // It has no plugin.toml.
+        check(Permission::Kv, true, "open it with `--allow http:kv`");
+        check(Permission::Network, true, "open it with `--allow http:network=…`");
+    }
 
     #[test]
     fn a_saved_policy_gives_back_what_was_decided() {

@@ -70,12 +70,16 @@ struct Found {
 struct Side {
     ended: u64,
     failed: u64,
+    /// For the rules.
     latency: Latencies,
+    /// For people.
+    exact: Latencies,
 }
 
 impl Default for Side {
     fn default() -> Side {
-        Side { ended: 0, failed: 0, latency: Latencies::in_doublings() }
+        let (latency, exact) = (Latencies::in_doublings(), Latencies::exact());
+        Side { ended: 0, failed: 0, latency, exact }
     }
 }
 
@@ -87,6 +91,7 @@ impl Side {
         self.failed += u64::from(is_failure);
         if let Some(took) = took {
             self.latency.add(took);
+            self.exact.add(took);
         }
     }
 
@@ -241,11 +246,8 @@ impl Candidate {
 
     pub(crate) fn status(&self) -> CandidateStatus {
         let found = self.found.lock();
-        let median = |side: &Side| {
-            let latency = &side.latency;
-            (latency.count() > 0).then(|| side.calls().median())
-        };
-        CandidateStatus {
+        let exact = [&found.own, &found.serving].map(|side| side.exact.clone());
+        let mut status = CandidateStatus {
             generation: self.number(),
             version: self.prepared().manifest.plugin.version.to_string(),
             digest: self.prepared().digest.clone(),
@@ -257,9 +259,13 @@ impl Candidate {
             different: found.different,
             missed: found.missed,
             differences: found.told.clone(),
-            median: median(&found.own),
-            serving_median: median(&found.serving),
-        }
+            median: None,
+            serving_median: None,
+        };
+        // Calls do not wait while they are sorted.
+        drop(found);
+        [status.median, status.serving_median] = exact.map(|latency| latency.quantile(0.5));
+        status
     }
 
     /// Keeps a call for the shadow. True if somebody has to work off what waits.
@@ -597,6 +603,19 @@ mod tests {
         check(1, 0, 10);
         check(2, 7, 100);
         check(10, 7, 1000);
+    }
+
+    #[test]
+    fn a_median_is_that_of_the_calls_and_no_bound_of_a_step() {
+        fn check(micros: &[u64], expected: Option<u64>) {
+            let mut side = Side::default();
+            let times = micros.iter().map(|micros| Duration::from_micros(*micros));
+            times.for_each(|took| side.add(&Outcome::Completed, Some(took)));
+            assert_eq!(side.exact.quantile(0.5), expected.map(Duration::from_micros));
+        }
+        check(&[], None);
+        check(&[299], Some(299));
+        check(&[11, 14, 20], Some(14));
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub struct PluginStatus {
     pub digest: String,
     /// Where the artifact comes from.
     pub origin: Origin,
+    /// True if it has no manifest, so that it cannot ask for a permission.
+    pub is_bare: bool,
     /// Frames that wait.
     pub queue_depth: usize,
     /// Bytes of those frames.
@@ -205,7 +207,7 @@ pub struct CandidateStatus {
     pub missed: u64,
     /// The first differences, 16 at most.
     pub differences: Vec<Difference>,
-    /// The time that half of its calls did not exceed, to a power of two, if calls are timed.
+    /// The time that half of its calls did not exceed, if calls are timed.
     pub median: Option<Duration>,
     /// The same of the serving generation.
     pub serving_median: Option<Duration>,
@@ -214,7 +216,8 @@ pub struct CandidateStatus {
 impl fmt::Display for CandidateStatus {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let CandidateStatus { calls, failed, serving_calls, serving_failed, .. } = self;
-        write!(formatter, "{calls} calls, {failed} failed")?;
+        let unit = if *calls == 1 { "call" } else { "calls" };
+        write!(formatter, "{calls} {unit}, {failed} failed")?;
         match self.role {
             CandidateRole::Shadow => write!(
                 formatter,

@@ -50,6 +50,7 @@ impl Instance {
             engine: current.prepared.code.engine(),
             sandbox: current.prepared.code.sandbox().cloned(),
             precaution: current.prepared.precaution.clone(),
+            is_bare: current.prepared.bare,
             compiler: current
                 .prepared
                 .compiled_by(self.pool.statuses().all(|copy| copy.has_better_code())),

@@ -160,7 +160,12 @@ impl FilterError {
         word: &str,
         names: impl IntoIterator<Item = &'a str>,
     ) -> FilterError {
-        FilterError { suggestion: nearest(word, names).map(str::to_owned), ..self }
+        let names: Vec<&str> = names.into_iter().collect();
+        // A name is short for a word that begins with it.
+        let short =
+            || names.iter().find(|name| name.len() >= 3 && word.starts_with(**name)).copied();
+        let near = nearest(word, names.iter().copied()).or_else(short);
+        FilterError { suggestion: near.map(str::to_owned), ..self }
     }
 
     /// The line of `text` in which the error stands, and below it a mark under the place.

@@ -228,6 +228,7 @@ fn bad_filters_are_explained() {
         assert!(shown.contains(expected), "{shown:?} does not say {expected:?}");
     }
     check("latncy>5ms", 0, "did you mean `latency`?");
+    check("generation:1", 0, "did you mean `gen`?");
     check("a plugn:x", 2, "did you mean `plugin`?");
     check("status:eror", 7, "did you mean `error`?");
     check("kind:dta", 5, "did you mean `data`?");

@@ -349,6 +349,8 @@ fn in_words(event: &Event) -> (NoticeKind, String) {
             let bad = matches!(to, Phase::Faulted | Phase::Quarantined);
             let kind = if bad { NoticeKind::Failure } else { NoticeKind::Phase };
             let reason = if cause.is_empty() { "" } else { ": " };
+            // Quarantine is a folder for frames, to which this need not lead.
+            let to = if *to == Phase::Quarantined { "stopped for its failures" } else { to.name() };
             (kind, format!("{from} → {to}{reason}{cause}"))
         }
         What::Note { text, .. } => (NoticeKind::Note, text.clone()),

@@ -196,7 +196,8 @@ fn a_denial_is_allowed_on_its_row() {
     // The rows of what is granted now have no control any more.
     assert!(window.query_by_label("Allow kv for storage").is_none());
     // Nothing is given that a manifest does not ask for, and the window says why.
-    let why_not = "misbehave does not ask for kv, so nobody can allow it: add `kv = true`";
+    let why_not =
+        "misbehave does not ask for kv, so it cannot be allowed from here: add `kv = true`";
     shows(&mut window, &format!("was denied: {why_not}"));
     assert!(window.query_by_label("Allow kv for misbehave").is_none());
     let instance = instance(&window, "misbehave");

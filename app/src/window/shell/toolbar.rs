@@ -49,11 +49,7 @@ pub(super) fn show(ui: &mut Ui, ctx: PanelCtx<'_>, filter: &mut filter_field::St
         divider(ui);
         filter_field::show(ui, ctx, filter);
     });
-    if let Some(error) = &ctx.query.error {
-        let text = match error.suggestion {
-            Some(_) => format!("{error} The list keeps the last good filter"),
-            None => format!("{error}. The list keeps the last good filter"),
-        };
+    if let Some(text) = ctx.query.trouble() {
         ui.horizontal(|ui| {
             ui.label(icon_text(icon::ICON_ERROR, 13.0).color(tokens.bad));
             ui.label(plain(text).color(tokens.bad));

@@ -134,19 +134,24 @@ pub(super) fn fact(ui: &mut Ui, name: &str, value: impl Into<String>) -> Respons
     let size = vec2(ui.available_width(), 18.0);
     ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center), |ui| {
         ui.spacing_mut().item_spacing.x = 0.0;
-        let (rect, _) = ui.allocate_exact_size(vec2(92.0, 18.0), Sense::hover());
-        ui.painter().text(
-            rect.left_center(),
-            egui::Align2::LEFT_CENTER,
-            name,
-            egui::TextStyle::Body.resolve(ui.style()),
-            tokens.text_weak,
-        );
+        let font = egui::TextStyle::Body.resolve(ui.style());
+        let title = ui.painter().layout_no_wrap(name.to_owned(), font, tokens.text_weak);
+        let size = vec2(name_width(title.size().x), 18.0);
+        let (rect, _) = ui.allocate_exact_size(size, Sense::hover());
+        let at = rect.left_center() - vec2(0.0, title.size().y / 2.0);
+        ui.painter().galley(at, title, tokens.text_weak);
         let response = ui.add(egui::Label::new(plain(&value).color(tokens.text)).truncate());
         response.widget_info(|| WidgetInfo::labeled(Role::Label, true, format!("{name}: {value}")));
         response
     })
     .inner
+}
+
+/// The width of the column of a name: the same for all but those that it has no room for.
+fn name_width(text: f32) -> f32 {
+    const COLUMN: f32 = 92.0;
+    const GAP: f32 = 8.0;
+    if text <= COLUMN { COLUMN } else { text + GAP }
 }
 
 /// A field to search in, with its picture.
@@ -312,6 +317,14 @@ pub(super) fn text_in(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_stands_behind_its_name_however_long_that_is() {
+        let check = |text: f32, expected: f32| assert_eq!(name_width(text), expected, "{text}");
+        check(30.0, 92.0);
+        check(92.0, 92.0);
+        check(140.0, 148.0);
+    }
 
     #[test]
     fn the_focus_brings_a_row_into_view() {
