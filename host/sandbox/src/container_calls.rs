@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn the_kernel_takes_the_program() {
         #[track_caller]
-        fn check(name: &str, call: fn() -> c_long, expected: c_int) {
+        fn check(name: &str, number: c_long, arguments: [c_long; 5], expected: c_int) {
             let program = container_call_program().unwrap();
             let mut steps: Vec<sock_filter> = program
                 .chunks_exact(8)
@@ -313,14 +313,15 @@ mod tests {
                 len: u16::try_from(steps.len()).unwrap(),
                 filter: steps.as_mut_ptr().cast(),
             };
+            let [a, b, c, d, e] = arguments;
             // SAFETY: the child makes calls of the system alone, and ends itself. The program lives through
-            // the call that reads it.
+            // the call that reads it. The arguments are numbers, or a path that ends in zero.
             let status = unsafe {
                 let child = fork();
                 if child == 0 {
                     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
                     let entered = prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &raw const program);
-                    let found = match call() {
+                    let found = match syscall(number, a, b, c, d, e) {
                         _ if entered != 0 => 255,
                         -1 => *__errno_location(),
                         _ => 0,
@@ -333,18 +334,14 @@ mod tests {
             };
             assert_eq!(WEXITSTATUS(status), expected, "{name}");
         }
-        // SAFETY: they take numbers, or a path that ends in zero.
-        check("getpid", || unsafe { syscall(SYS_getpid) }, 0);
-        check("socket", || unsafe { syscall(SYS_socket, AF_UNIX, SOCK_STREAM, 0) }, EPERM);
-        check("openat2", || unsafe { syscall(SYS_openat2, 0, 0, 0, 0) }, ENOSYS);
-        check("fork", || unsafe { syscall(SYS_clone, CLONE_NEWUSER, 0, 0, 0, 0) }, EPERM);
-        check("an unknown call", || unsafe { syscall(1000) }, EPERM);
-        check("a copy", || unsafe { syscall(SYS_fcntl, 0, F_GETFD) }, 0);
-        check("a lease", || unsafe { syscall(SYS_fcntl, 0, F_SETLEASE, F_RDLCK) }, EPERM);
-        check(
-            "a named pipe",
-            || unsafe { syscall(SYS_mknodat, AT_FDCWD, c"/none".as_ptr(), S_IFIFO, 0) },
-            EPERM,
-        );
+        let pipe = [AT_FDCWD.into(), c"/none".as_ptr() as c_long, S_IFIFO.into(), 0, 0];
+        check("getpid", SYS_getpid, [0; 5], 0);
+        check("socket", SYS_socket, [AF_UNIX.into(), SOCK_STREAM.into(), 0, 0, 0], EPERM);
+        check("openat2", SYS_openat2, [0; 5], ENOSYS);
+        check("fork", SYS_clone, [CLONE_NEWUSER.into(), 0, 0, 0, 0], EPERM);
+        check("an unknown call", 1000, [0; 5], EPERM);
+        check("a copy", SYS_fcntl, [0, F_GETFD.into(), 0, 0, 0], 0);
+        check("a lease", SYS_fcntl, [0, F_SETLEASE.into(), F_RDLCK.into(), 0, 0], EPERM);
+        check("a named pipe", SYS_mknodat, pipe, EPERM);
     }
 }
