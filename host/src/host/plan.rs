@@ -3,7 +3,7 @@
 
 use glovebox_events::ReloadCause;
 
-use crate::instance::{Carry, WaitingGeneration};
+use crate::instance::{Carry, Instance, WaitingGeneration};
 use crate::load::{LoadRequest, Prepared, Source};
 use crate::policy::OlderVersion;
 
@@ -32,8 +32,8 @@ pub(super) enum Next {
     /// The running generation, in fresh processes where those that it has may reach something else than
     /// is right now.
     RunningInProcesses,
-    /// A generation that is kept: the one of this number, or the latest.
-    Earlier(Option<u32>),
+    /// A generation that is kept: the one of this number, or the latest; and its source, if it is kept.
+    Earlier(Option<u32>, Option<Source>),
     /// The generation that waited for a decision.
     Waiting(WaitingGeneration),
     /// The running generation with better code.
@@ -49,8 +49,9 @@ impl Plan {
     }
 
     /// Goes back to a generation that is kept: the one of this number, or the latest.
-    pub(super) fn back(number: Option<u32>) -> Plan {
-        Plan { next: Next::Earlier(number), carry: Carry::Nothing }
+    pub(super) fn back(instance: &Instance, number: Option<u32>) -> Plan {
+        let source = instance.kept(number).map(|kept| kept.source);
+        Plan { next: Next::Earlier(number, source), carry: Carry::Nothing }
     }
 
     /// Goes on with better code of what runs.
@@ -72,7 +73,7 @@ impl Plan {
             Next::NewestIfChanged | Next::NewestIfUnknown => ReloadCause::FileChanged,
             Next::AfterFailure => ReloadCause::Restart,
             Next::Running | Next::RunningInProcesses => ReloadCause::PolicyChanged,
-            Next::Earlier(_) => ReloadCause::RolledBack,
+            Next::Earlier(..) => ReloadCause::RolledBack,
             Next::Waiting(waiting) => waiting.cause,
             Next::Optimised(_) => ReloadCause::Optimised,
         }
@@ -91,7 +92,7 @@ impl Plan {
             | Next::Candidate(..)
             | Next::Waiting(_) => true,
             Next::AfterFailure => !is_as_current,
-            Next::Running | Next::RunningInProcesses | Next::Earlier(_) | Next::Optimised(_) => {
+            Next::Running | Next::RunningInProcesses | Next::Earlier(..) | Next::Optimised(_) => {
                 false
             }
         }
@@ -102,7 +103,7 @@ impl Plan {
     fn repeats(&self, is_as_current: bool, on_probation: bool) -> bool {
         match &self.next {
             Next::Running | Next::Optimised(_) => true,
-            Next::Earlier(_) => false,
+            Next::Earlier(..) => false,
             Next::AfterFailure => is_as_current,
             _ => is_as_current && on_probation,
         }
@@ -126,7 +127,7 @@ impl Plan {
         match &self.next {
             Next::Other(source) => Some(source),
             Next::Waiting(waiting) => waiting.source.as_ref(),
-            Next::Candidate(_, source) => source.as_ref(),
+            Next::Candidate(_, source) | Next::Earlier(_, source) => source.as_ref(),
             _ => None,
         }
     }
@@ -220,7 +221,7 @@ mod tests {
         let nothing = Facts::default();
         check(Next::Newest, nothing, takes_over(false, false));
         check(Next::Running, nothing, takes_over(true, true));
-        check(Next::Earlier(None), nothing, takes_over(true, false));
+        check(Next::Earlier(None, None), nothing, takes_over(true, false));
         check(Next::AfterFailure, nothing, takes_over(false, false));
         let same = Facts { is_as_current: true, ..nothing };
         check(Next::Newest, same, takes_over(false, false));
@@ -238,7 +239,7 @@ mod tests {
         check(Next::Newest, older(OlderVersion::Ask), Verdict::Wait { is_older: true });
         check(Next::Newest, older(OlderVersion::Refuse), Verdict::RefuseOlder);
         // Nobody is asked about what ran before.
-        check(Next::Earlier(None), older(OlderVersion::Refuse), takes_over(true, false));
+        check(Next::Earlier(None, None), older(OlderVersion::Refuse), takes_over(true, false));
     }
 
     #[test]
@@ -250,6 +251,6 @@ mod tests {
         check(Next::Newest, true, true, true);
         check(Next::Running, false, true, false);
         check(Next::Running, false, false, true);
-        check(Next::Earlier(None), false, false, false);
+        check(Next::Earlier(None, None), false, false, false);
     }
 }

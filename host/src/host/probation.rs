@@ -55,7 +55,7 @@ impl Host {
         let began = Instant::now();
         let gone_back = self.replace(instance, |instance| {
             let proven = instance.proven().filter(|_| instance.serves_since() == number);
-            proven.map(|proven| Plan::back(Some(proven)))
+            proven.map(|proven| Plan::back(instance, Some(proven)))
         });
         // An event says so if it cannot go back.
         let Ok(now) = gone_back else { return };

@@ -93,15 +93,15 @@ impl Host {
         self.reload_by(id, |_| Some(Plan::after_failure(Carry::Nothing)))
     }
 
-    /// Goes back to the artifact before, with the state it had when it was replaced. The source of the
-    /// instance stays: a later [`reload`](Self::reload) loads what that holds.
+    /// Goes back to the artifact before, with the state it had when it was replaced. Its source is that of
+    /// the instance again: a later [`reload`](Self::reload) loads what that holds by then.
     pub fn roll_back(&self, id: InstanceId) -> Reloading {
-        self.reload_by(id, |_| Some(Plan::back(None)))
+        self.reload_by(id, |instance| Some(Plan::back(instance, None)))
     }
 
     /// The same to any generation that is [kept](crate::PluginStatus::kept).
     pub fn roll_back_to(&self, id: InstanceId, generation: u32) -> Reloading {
-        self.reload_by(id, move |_| Some(Plan::back(Some(generation))))
+        self.reload_by(id, move |instance| Some(Plan::back(instance, Some(generation))))
     }
 
     /// Switches to the generation that waited for decisions, once all of them are made. Otherwise, if
@@ -160,7 +160,7 @@ impl Host {
             return Err(gone());
         }
         let Some(plan) = plan(instance) else { return Ok(instance.current().number) };
-        match instance.is_asleep() && !matches!(plan.next, Next::Earlier(_)) {
+        match instance.is_asleep() && !matches!(plan.next, Next::Earlier(..)) {
             true => self.wake_otherwise(instance, &plan, &one_at_a_time),
             false => self.swap(instance, &plan),
         }

@@ -11,8 +11,7 @@ use glovebox_events::{LoadStage, NoteKind, ReloadCause, What};
 use super::plan::{Facts, Next, Plan, Verdict};
 use super::{Host, about};
 use crate::instance::{
-    Carry, Growth, Handover, Instance, PreviousGeneration, RefusedGeneration, STATE,
-    WaitingGeneration, list,
+    Carry, Growth, Handover, Instance, RefusedGeneration, STATE, WaitingGeneration, list,
 };
 use crate::load::{LoadRequest, Prepared};
 use crate::problem::{LoadError, LoadProblem};
@@ -54,8 +53,10 @@ impl Host {
                 if plan.settles() {
                     instance.forget_rejected();
                 }
+                let loaded = instance.request();
                 plan.take_effect(instance);
-                if plan.source().is_some() {
+                // One that goes on with the same file is told of no change twice.
+                if loaded.source.file() != instance.request().source.file() {
                     self.watch_anew(instance);
                 }
                 // Fresh copies of what runs change nothing about its probation.
@@ -216,14 +217,12 @@ impl Host {
             Next::RunningInProcesses => return Ok(None),
             Next::Optimised(better) => better.clone(),
             // Both may have been prepared for another place than the one that was decided on since.
-            Next::Earlier(number) => {
-                let kept = instance.previous();
-                let is_it = |kept: &&PreviousGeneration| number.is_none_or(|it| it == kept.number);
-                let previous = kept.iter().rev().find(is_it).cloned().ok_or_else(|| {
+            Next::Earlier(number, _) => {
+                let previous = instance.kept(*number).ok_or_else(|| {
                     let problem = match *number {
                         None => LoadProblem::Nothing("generation to go back to"),
                         Some(asked) => {
-                            let kept = kept.iter().map(|kept| kept.number).collect();
+                            let kept = instance.previous().iter().map(|kept| kept.number).collect();
                             LoadProblem::NotKept { asked, kept }
                         }
                     };

@@ -50,6 +50,8 @@ pub(super) struct Coming {
 pub(crate) struct PreviousGeneration {
     pub(crate) number: u32,
     pub(crate) prepared: Prepared,
+    /// Where the instance got its artifact from while it ran.
+    pub(crate) source: Source,
     /// They may be large.
     pub(crate) states: Arc<Vec<Option<State>>>,
 }
@@ -114,10 +116,10 @@ pub(super) struct Generations {
 const MAX_KEPT: u64 = 256 << 20;
 
 impl PreviousGeneration {
-    /// Bytes of its states, and of an artifact that waits for a compiler.
+    /// Bytes of its states, of an artifact that waits for a compiler, and of one that is in no file.
     fn size(&self) -> u64 {
         let states = self.states.iter().flatten().map(|state| state.bytes.len() as u64);
-        states.sum::<u64>() + self.prepared.held_bytes()
+        states.sum::<u64>() + self.prepared.held_bytes() + self.source.held_bytes()
     }
 }
 

@@ -47,7 +47,7 @@ pub(crate) use candidate::Fate;
 pub(crate) use chain::{Chain, OUTSIDE};
 pub(crate) use copy::{CopyCell, CopyGuard, PluginCopy};
 use generation::Generations;
-pub(crate) use generation::{Carry, Generation, Handover, PreviousGeneration, WaitingGeneration};
+pub(crate) use generation::{Carry, Generation, Handover, WaitingGeneration};
 pub(crate) use held::HeldGuard;
 use held::HeldLock;
 use overrides::Overrides;

@@ -144,7 +144,9 @@ impl Instance {
         let left = self.current().number;
         if !self.is_asleep() && !repeats {
             let kept = self.swap_rules().keep as usize;
-            let gone = PreviousGeneration { number: left, prepared: previous, states: saved };
+            let source = self.request().source.clone();
+            let gone =
+                PreviousGeneration { number: left, prepared: previous, source, states: saved };
             self.generations.keep(gone, kept, self.proven());
         }
         if !repeats {
@@ -223,6 +225,13 @@ impl Instance {
     /// The rules for the swap of generations.
     pub(crate) fn swap_rules(&self) -> SwapRules {
         self.overrides.lock().rules.policy.swap()
+    }
+
+    /// A generation that is kept: the one of this number, or the latest.
+    pub(crate) fn kept(&self, number: Option<u32>) -> Option<PreviousGeneration> {
+        let kept = self.generations.previous.lock();
+        let is_it = |kept: &&PreviousGeneration| number.is_none_or(|it| it == kept.number);
+        kept.iter().rev().find(is_it).cloned()
     }
 
     /// The generations that are kept to go back to, the latest last.

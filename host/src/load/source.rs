@@ -93,6 +93,14 @@ impl Source {
             Place::Bytes { .. } | Place::Core { .. } => None,
         }
     }
+
+    /// Bytes of an artifact that it holds itself.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        match &self.place {
+            Place::Bytes { bytes, .. } => bytes.len() as u64,
+            Place::Path(_) | Place::Core { .. } => 0,
+        }
+    }
 }
 
 fn stem(path: &Path) -> String {

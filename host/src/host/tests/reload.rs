@@ -14,6 +14,45 @@ fn a_plan_is_made_when_no_other_reload_is_under_way() {
     assert_eq!(host.reload_by(id, |_| None).wait().unwrap(), 2, "nothing to do");
 }
 
+#[test]
+fn reloads_after_going_back_are_about_the_source_of_what_runs() {
+    #[track_caller]
+    fn check(take_over: fn(&Host, InstanceId, &Path), back: fn(&Host, InstanceId)) {
+        let [first, second] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        write(first.path(), Some('A'), "");
+        write(second.path(), Some('B'), "");
+        let host = host();
+        let id = load(&host, LoadRequest::path(first.path()));
+        host.watch(id).unwrap();
+        take_over(&host, id, second.path());
+        let other = host.plugin(id).unwrap().generation;
+        assert_eq!(ask(&host, id, "?"), "B");
+        back(&host, id);
+        assert_eq!(ask(&host, id, "?"), "A");
+        host.reload(id).wait().unwrap();
+        assert_eq!(ask(&host, id, "?"), "A");
+        // The watch looks there, too.
+        write(first.path(), Some('C'), "");
+        let started = std::time::Instant::now();
+        while ask(&host, id, "?") != "C" {
+            assert!(started.elapsed() < std::time::Duration::from_secs(60), "it is not watched");
+            std::thread::park_timeout(std::time::Duration::from_millis(5));
+        }
+        host.roll_back_to(id, other).wait().unwrap();
+        host.reload(id).wait().unwrap();
+        assert_eq!(ask(&host, id, "?"), "B");
+    }
+    let reloaded = |host: &Host, id, path: &Path| {
+        host.reload_with(id, path).wait().unwrap();
+    };
+    check(reloaded, |host, id| drop(host.roll_back(id).wait().unwrap()));
+    let promoted = |host: &Host, id, path: &Path| {
+        host.try_beside_with(id, path, crate::CandidateRole::Shadow).wait().unwrap();
+        host.promote(id).wait().unwrap();
+    };
+    check(promoted, |host, id| drop(host.roll_back_to(id, 1).wait().unwrap()));
+}
+
 const ASKS: &str = "[permissions]\nenvironment = [\"HOME\"]\n";
 
 #[test]
