@@ -151,6 +151,8 @@ pub struct Aim {
     pub trace: String,
     /// The names of those that get its inputs.
     pub into: String,
+    /// Both, in full: the names may be shortened.
+    pub whole: String,
     /// Which of its inputs they get, in a sentence.
     pub inputs: String,
 }
@@ -210,6 +212,10 @@ pub struct Situation {
     pub replays: Option<Arc<Aim>>,
     /// The same of a reload with a replay of the pinned trace.
     pub loops: Option<Arc<Aim>>,
+    /// What a comparison of the chosen plugin with another build sends to both.
+    pub compares: Option<Arc<Aim>>,
+    /// What another comparison of the two builds sends to both.
+    pub compares_again: Option<Arc<Aim>>,
     /// Replays are for all plugins.
     pub into_all: bool,
     /// Replays are of all inputs, whichever plugin they were recorded for.
@@ -290,7 +296,12 @@ impl Entry {
     pub fn now(&self, now: &Situation) -> (Cow<'static, str>, Cow<'static, str>) {
         if let Some(aim) = self.aim(now) {
             let name = format!("{}: {aim}", self.name);
-            return (name.into(), format!("{}\n{}", self.tooltip, aim.inputs).into());
+            let tooltip = format!("{}\n{}\n{}", self.tooltip, aim.whole, aim.inputs);
+            return (name.into(), tooltip.into());
+        }
+        if let (Verb::Compare, Some(aim)) = (self.verb, &now.compares) {
+            let tooltip = format!("{}\n{}\n{}", self.tooltip, aim.whole, aim.inputs);
+            return (self.name.into(), tooltip.into());
         }
         let (name, tooltip) = match self.verb {
             Verb::ToggleRecording if now.recording => {
@@ -329,6 +340,7 @@ impl Entry {
             Verb::ReplayFrom if now.trace_shown => now.replays.as_deref(),
             Verb::Step if !now.replay => now.replays.as_deref(),
             Verb::Loop => now.loops.as_deref(),
+            Verb::CompareAgain => now.compares_again.as_deref(),
             _ => None,
         }
     }
@@ -731,12 +743,16 @@ mod tests {
         check(Verb::Pin, now.clone(), "Pin as baseline", pin);
         let aim = |trace: &str| {
             let (trace, into) = (trace.to_owned(), "redact".to_owned());
-            Some(Arc::new(Aim { trace, into, inputs: "All of them".to_owned() }))
+            let (whole, inputs) = (format!("{trace} → redact 1.0.0"), "All of them".to_owned());
+            Some(Arc::new(Aim { trace, into, whole, inputs }))
         };
         let (replays, loops) = (aim("shop.mcap"), aim("pinned.mcap"));
         let aims = Situation { replays, loops, trace: true, plugin: true, ..now };
         check(Verb::Replay, aims.clone(), "Replay: shop.mcap → redact", None);
         check(Verb::Step, aims.clone(), "Step: shop.mcap → redact", None);
+        // The button may hold short names only.
+        let hint = entry(Verb::Replay).hint_now(&aims);
+        assert!(hint.contains("\nshop.mcap → redact 1.0.0\nAll of them"), "{hint}");
         check(Verb::Step, Situation { replay: true, ..aims.clone() }, "Step", None);
         let needs =
             "Reload, replay and compare needs a plugin, a pinned trace, and no replay under way";

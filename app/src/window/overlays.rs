@@ -9,9 +9,10 @@ use std::time::Duration;
 use egui::{Align, Frame, Label, Layout, Modal, ScrollArea, vec2};
 use glovebox_abi::manifest::MIN_COMPILE_MEMORY;
 use glovebox_abi::units::{parse_duration, parse_size, show_duration, show_size};
+use glovebox_host::{CandidateRole, InstanceId};
 
 use super::action::{Action, Change, Quit};
-use super::commands::{Entry, Menu, TABLE};
+use super::commands::{Entry, Menu, Situation, TABLE};
 use super::context::PanelCtx;
 use super::dialogs::Purpose;
 use super::palette::Palette;
@@ -253,7 +254,35 @@ fn is_entered(ui: &egui::Ui, field: &egui::Response) -> bool {
     entered
 }
 
+/// The title of a dialog about another build, with the plugin that it is for; and what is sent to whom.
+fn told(
+    purpose: Purpose,
+    of: impl Fn(InstanceId) -> String,
+    now: &Situation,
+) -> (Option<String>, Option<String>) {
+    match purpose {
+        Purpose::Compare(first) => {
+            let sends = now.compares.as_deref();
+            let sends = sends.map(|aim| format!("Sends {}\n{}", aim.whole, aim.inputs));
+            (Some(format!("Compare {} with another build", of(first))), sends)
+        }
+        Purpose::Try(instance, role) => {
+            let (role, sends) = match role {
+                CandidateRole::Canary { one_in, .. } => {
+                    ("canary", format!("It answers one frame of {one_in} in place of it"))
+                }
+                _ => ("shadow", "It makes all its calls again, without an effect".to_owned()),
+            };
+            let title = format!("Try another build of {} as {role}", of(instance));
+            (Some(title), Some(sends))
+        }
+        _ => (None, None),
+    }
+}
+
 fn path(ui: &mut egui::Ui, ctx: PanelCtx<'_>, field: &mut PathField) -> bool {
+    let of = |instance| ctx.names_of(&[instance]);
+    let (told, sends) = told(field.purpose, of, ctx.now);
     let (title, hint, verb) = match field.purpose {
         Purpose::Plugin | Purpose::Trace | Purpose::Baseline => (
             "Open by path",
@@ -293,8 +322,12 @@ fn path(ui: &mut egui::Ui, ctx: PanelCtx<'_>, field: &mut PathField) -> bool {
         let tokens = theme::of(ui);
         Frame::new().inner_margin(12.0).show(ui, |ui| {
             ui.set_width((ui.ctx().content_rect().width() - 96.0).min(520.0));
+            let title = told.as_deref().unwrap_or(title);
             ui.label(plain(title).font(theme::strong(15.0)).color(tokens.text_strong));
             ui.label(plain(hint).color(tokens.text_weak));
+            if let Some(sends) = &sends {
+                ui.label(plain(sends.as_str()).color(tokens.text_weak));
+            }
             ui.add_space(4.0);
             let edit = egui::TextEdit::singleline(&mut field.text)
                 .desired_width(f32::INFINITY)

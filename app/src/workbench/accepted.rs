@@ -19,7 +19,8 @@ pub struct Accepted {
 
 impl Accepted {
     pub(super) fn new(path: PathBuf, baseline: Baseline) -> Accepted {
-        Accepted { path, baseline: Arc::new(baseline) }
+        let baseline = Arc::new(baseline.of_file(&path));
+        Accepted { path, baseline }
     }
 
     pub(super) fn read(path: &Path) -> Result<Accepted, BaselineError> {
@@ -163,5 +164,46 @@ impl Compared {
             baseline.trace = self.trace.clone().or(baseline.trace);
         }
         baseline
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use glovebox_abi::Frame;
+    use glovebox_events::{CallId, Outcome};
+    use glovebox_inspector::diff::{DiffOptions, RunCall, diff};
+
+    use super::*;
+
+    #[test]
+    fn a_baseline_has_the_name_of_its_file() {
+        let run = |name: &str| {
+            let call = RunCall {
+                id: CallId(1),
+                plugin: "p".into(),
+                input: Frame::data("x"),
+                outputs: Vec::new(),
+                host_calls: Vec::new(),
+                outcome: Some(Outcome::Completed),
+                latency: None,
+            };
+            Run::from_calls(name, [call])
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let [first, other] = ["first.txt", "other.txt"].map(|name| folder.path().join(name));
+        #[track_caller]
+        fn check(accepted: &Accepted, path: &Path, after: &Run) -> Compared {
+            let compared = accepted.compare(after);
+            assert_eq!(compared.diff().before.name, path.display().to_string());
+            compared
+        }
+        let diff = diff(Arc::new(run("a run")), Arc::new(run("replay")), &DiffOptions::default());
+        let baseline = Compared::runs(diff).decide(|_| Decision::Accept);
+        baseline.write(&first).unwrap();
+        let compared = check(&Accepted::new(first.clone(), baseline), &first, &run("replay"));
+        check(&Accepted::read(&first).unwrap(), &first, &run("replay"));
+        // It is saved to another file, which holds something else from then on.
+        let baseline = compared.decide(|_| Decision::Accept);
+        check(&Accepted::new(other.clone(), baseline), &other, &run("replay 2"));
     }
 }

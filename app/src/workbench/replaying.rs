@@ -184,6 +184,7 @@ impl ReplayWork {
         let lack =
             lack.or((plan.skipped > 0 || !is_once).then(|| "not every call was made once".into()));
         let is_whole = lack.is_none();
+        let is_single = ids.len() == instances.len();
         let compared = match (accepted, &self.purpose) {
             (_, Purpose::Builds(builds)) => Some(match lack {
                 None => Ok(builds.compare(&calls.kept.events)),
@@ -213,7 +214,8 @@ impl ReplayWork {
             summary: calls.summary.clone(),
             run: calls.open(name.clone()),
             earlier: earlier.and_then(Result::ok).map(|calls| calls.open(first.clone())),
-            answers: (!has_answers && is_whole).then_some(request.trace),
+            answers: (!has_answers && is_whole && is_single).then_some(request.trace),
+            is_single,
             skipped: plan.skipped,
             started,
             unalike,
@@ -412,6 +414,8 @@ pub(super) struct Replayed {
     pub(super) earlier: Option<OpenedRun>,
     /// The trace that had no answers, to all of whose inputs there are some now.
     pub(super) answers: Option<TraceId>,
+    /// True if no two builds of one plugin got the inputs, each of which stands in the run once.
+    pub(super) is_single: bool,
     /// Inputs of the trace that were not chosen.
     pub(super) skipped: usize,
     /// How it got to its start, if that is in the middle.

@@ -253,6 +253,8 @@ impl Workbench {
         // A trace of inputs only has no answers to compare with; the first run of it does.
         let first = earlier.unwrap_or(run);
         match self.traces.baseline() {
+            // Whoever replayed it would send each input twice.
+            None if !replayed.is_single => {}
             None => {
                 text.push_str("; it is pinned, and later runs are compared with it");
                 self.traces.pin(Some(first));
@@ -302,7 +304,10 @@ impl Workbench {
         let warning = compared.warning();
         let is_good = diff.is_same() && warning.is_none();
         let level = if is_good { Level::Success } else { Level::Warning };
-        let mut text = format!("{names}: {}", diff.summary());
+        // Two builds have names of their own.
+        let trace = compared.trace().filter(|trace| !names.contains(&*trace.name));
+        let inputs = trace.map_or_else(String::new, |trace| format!(", inputs of {}", trace.name));
+        let mut text = format!("{names}{inputs}: {}", diff.summary());
         let rejected = compared.rejected_before().len();
         if rejected > 0 {
             text.push_str(&format!(", {rejected} rejected before"));

@@ -197,11 +197,16 @@ impl Baseline {
         let failed = |source| BaselineError::Io { action: "read", source, path: path.to_owned() };
         let text = glovebox_files::read_to_string(path, MAX_SIZE).map_err(failed)?;
         let inside = |error| BaselineError::In { error: Box::new(error), path: path.to_owned() };
-        let mut baseline: Baseline = text.parse().map_err(inside)?;
-        let mut run = Run::clone(&baseline.run);
-        run.name = path.display().to_string();
-        baseline.run = Arc::new(run);
-        Ok(baseline)
+        let baseline: Baseline = text.parse().map_err(inside)?;
+        Ok(baseline.of_file(path))
+    }
+
+    /// The same, with the name of the file that holds it: one that decisions led to is named as the run
+    /// that it was made from.
+    #[must_use]
+    pub fn of_file(mut self, path: impl AsRef<Path>) -> Baseline {
+        Arc::make_mut(&mut self.run).name = path.as_ref().display().to_string();
+        self
     }
 
     /// Writes the file, all of it or nothing.

@@ -254,7 +254,11 @@ impl App {
         let aim = |trace: Option<TraceId>| trace.map(|trace| self.aim(trace));
         let (replays, loops) = (self.replayed_trace(), view.baseline().map(|trace| trace.id));
         let (replays, loops) = (aim(replays), aim(loops));
+        let compares = plugin.map(|plugin| self.comparison(plugin.instance, true));
+        let again = view.pair().map(|pair| self.comparison(pair.first, false));
         Situation {
+            compares: compares.map(Arc::new),
+            compares_again: again.map(Arc::new),
             plugin: plugin.is_some(),
             native_here: native == Some(Isolation::InProcess),
             native_in_worker: native == Some(Isolation::Process),

@@ -364,7 +364,12 @@ impl App {
             }
             Verb::NextDifference => self.review(|review, _| review.step(1)),
             Verb::PreviousDifference => self.review(|review, _| review.step(-1)),
-            Verb::SaveBaseline => self.dialogs.open(ctx, Purpose::SaveBaseline, "baseline.txt"),
+            Verb::SaveBaseline => {
+                let open =
+                    self.view().accepted().map(|accepted| accepted.path.display().to_string());
+                let name = open.unwrap_or_else(|| "baseline.txt".to_owned());
+                self.dialogs.open(ctx, Purpose::SaveBaseline, &name);
+            }
             Verb::Pin => {
                 if let Some((id, _)) = self.shown_trace() {
                     let pinned = self.view().baseline().is_some_and(|trace| trace.id == id);

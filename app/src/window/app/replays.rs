@@ -12,6 +12,7 @@ use crate::window::commands::Aim;
 use crate::window::ids::PanelId;
 use crate::window::widgets::text::elided;
 use crate::workbench::replay::Routing;
+use crate::workbench::words::count_of;
 use crate::workbench::{Command, Level, ReplayHow, ReplayRequest, SendRequest, Source, TraceId};
 
 impl App {
@@ -102,17 +103,52 @@ impl App {
 
     /// The inputs that a replay of a trace sends and their targets, in words; and whether it has inputs of other plugins, too.
     pub(super) fn aim(&self, trace: TraceId) -> (Aim, bool) {
+        self.aim_at(trace, self.replay_targets(), self.routing())
+    }
+
+    /// The inputs that a comparison of this plugin with another build sends, and both builds; the other one
+    /// is not there yet if it `is_first`.
+    pub(super) fn comparison(&self, first: InstanceId, is_first: bool) -> Aim {
         let view = self.view();
-        let mut targets = self.replay_targets();
+        let pair = view.pair().filter(|_| !is_first);
+        let first = pair.map_or(first, |pair| pair.first);
+        let targets: Vec<_> = [first].into_iter().chain(pair.map(|pair| pair.second)).collect();
+        let other = if is_first { " and the other build" } else { "" };
+        let into = format!("{}{other}", view.names_of(&targets));
+        let mut aim = match view.baseline() {
+            Some(pinned) => self.aim_at(pinned.id, targets, Routing::ByPlugin).0,
+            None => {
+                let sent = view.sent().iter().filter(|sent| sent.instance == first).count();
+                let inputs = match sent {
+                    0 => "Nothing is sent until something is composed: no trace is pinned",
+                    _ => "No trace is pinned: they get what was composed for the first",
+                };
+                let trace = count_of(sent, "composed frame");
+                Aim { trace, inputs: inputs.to_owned(), ..Aim::default() }
+            }
+        };
+        let trace = view.baseline().map_or(&*aim.trace, |pinned| &pinned.name);
+        (aim.whole, aim.into) = (format!("{trace} → {into}"), short(&into));
+        aim
+    }
+
+    fn aim_at(
+        &self,
+        trace: TraceId,
+        mut targets: Vec<InstanceId>,
+        routing: Routing,
+    ) -> (Aim, bool) {
+        let view = self.view();
         let id = |instance: &InstanceId| view.plugin(*instance).map(|one| &*one.manifest.plugin.id);
         let wanted: BTreeSet<&str> = targets.iter().filter_map(id).collect();
         let recorded = view.inputs_for(trace);
-        let routed = routed(&wanted, recorded.as_deref(), self.routing());
+        let routed = routed(&wanted, recorded.as_deref(), routing);
         if let Some(own) = routed.own {
             targets.retain(|target| id(target).is_some_and(|id| own.contains(id)));
         }
         let (trace, into) = (view.source_name(Source::Trace(trace)), view.names_of(&targets));
-        let aim = Aim { trace: short(trace), into: short(&into), inputs: routed.sentence };
+        let whole = format!("{trace} → {into}");
+        let aim = Aim { trace: short(trace), into: short(&into), whole, inputs: routed.sentence };
         (aim, routed.has_others)
     }
 

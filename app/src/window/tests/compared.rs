@@ -147,15 +147,27 @@ fn two_builds_get_the_same_inputs_and_are_compared() {
     execute(&mut window, request(pair.first, &report));
     wait(&mut window, |app| app.view().sent().len() > sent && !app.view().is_busy());
     assert_eq!(app(&window).view().sent().len(), sent + 1);
-    // With one, both get its inputs.
+    // With one, both get its inputs, and the next time the same: no run of both becomes the pinned one.
     execute(&mut window, Command::Start { files: vec![trace] });
     wait(&mut window, |app| app.view().baseline().is_some() && !app.view().is_busy());
-    let diffs = app(&window).view().diff().unwrap().0;
-    run(&mut window, commands::Verb::CompareAgain);
-    wait(&mut window, |app| app.view().diff().unwrap().0 > diffs && !app.view().is_busy());
-    let (_, diff) = app(&window).view().diff().unwrap();
-    assert_eq!((diff.before.len(), diff.after.len(), diff.counts.different()), (2, 2, 1));
-    assert_eq!(names(&window), [before, after]);
+    window.state_mut().as_mut().unwrap().shown.selection.select_plugin(first);
+    let now = app(&window).situation();
+    let hint = commands::entry(commands::Verb::Compare).hint_now(&now);
+    let whole = format!("in.ndjson → {before} and the other build\nAll inputs");
+    assert!(hint.contains(&whole), "{hint}");
+    let whole = now.compares_again.unwrap().whole.clone();
+    assert_eq!(whole, format!("in.ndjson → {before}, {after}"));
+    for _ in 0..2 {
+        let diffs = app(&window).view().diff().unwrap().0;
+        run(&mut window, commands::Verb::CompareAgain);
+        wait(&mut window, |app| app.view().diff().unwrap().0 > diffs && !app.view().is_busy());
+        let (_, diff) = app(&window).view().diff().unwrap();
+        assert_eq!((diff.before.len(), diff.after.len(), diff.counts.different()), (2, 2, 1));
+        assert_eq!(names(&window), [before.clone(), after.clone()]);
+        says(&window, &format!("{before} and {after}, inputs of in.ndjson: "));
+        let pinned = app(&window).view().baseline().map(|trace| trace.name.as_str());
+        assert_eq!(pinned, Some("in.ndjson"));
+    }
     run(&mut window, commands::Verb::ShowLive);
     window.state_mut().as_mut().unwrap().shown.selection.select_plugin(pair.first);
     window.state_mut().as_mut().unwrap().show_panel(PanelId::Metrics);
@@ -375,11 +387,12 @@ fn a_plugin_is_compared_with_runs_of_its_own() {
     // A baseline that is saved is one of that plugin from then on, and of no other.
     let path = folder.path().join("redact.txt");
     let decisions = std::collections::BTreeMap::new();
+    let saved = path.display().to_string();
     execute(&mut window, Command::SaveBaseline { path, replace: false, decisions });
     wait(&mut window, |app| app.view().accepted().is_some() && !app.view().is_busy());
     let inputs = app(&window).view().traces()[0].id;
     execute(&mut window, Command::Pin(Some(inputs)));
-    assert_eq!(compare(&mut window, "redact"), "replay 3 of in.ndjson", "the saved run");
+    assert_eq!(compare(&mut window, "redact"), saved);
     compare(&mut window, "echo");
     run(&mut window, commands::Verb::Replay);
     says(&window, "not compared with redact.txt: it has no calls of echo");

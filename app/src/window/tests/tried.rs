@@ -22,6 +22,8 @@ fn a_build_is_tried_takes_over_and_gives_way() {
     }
     for verb in ["Try as canary", "Try as shadow"] {
         click(&mut window, verb);
+        let role = verb.trim_start_matches("Try as ");
+        wait_for(&mut window, &format!("Try another build of stats as {role}"));
         give_path(&mut window, &new);
         wait(&mut window, |app| plugin(app).candidate.is_some() && !app.view().is_busy());
         if verb.contains("canary") {
