@@ -212,9 +212,9 @@ pub struct Situation {
     pub replays: Option<Arc<Aim>>,
     /// The same of a reload with a replay of the pinned trace.
     pub loops: Option<Arc<Aim>>,
-    /// What a comparison of the chosen plugin with another build sends to both.
+    /// The inputs that a comparison of the chosen plugin with another build sends to both.
     pub compares: Option<Arc<Aim>>,
-    /// What another comparison of the two builds sends to both.
+    /// The inputs that another comparison of the two builds sends to both.
     pub compares_again: Option<Arc<Aim>>,
     /// Replays are for all plugins.
     pub into_all: bool,

@@ -253,7 +253,7 @@ impl Workbench {
         // A trace of inputs only has no answers to compare with; the first run of it does.
         let first = earlier.unwrap_or(run);
         match self.traces.baseline() {
-            // Whoever replayed it would send each input twice.
+            // A replay of it would send each input twice.
             None if !replayed.is_single => {}
             None => {
                 text.push_str("; it is pinned, and later runs are compared with it");

@@ -17,7 +17,7 @@ fn a_plan_is_made_when_no_other_reload_is_under_way() {
 #[test]
 fn reloads_after_going_back_are_about_the_source_of_what_runs() {
     #[track_caller]
-    fn check(take_over: fn(&Host, InstanceId, &Path), back: fn(&Host, InstanceId)) {
+    fn check(take_over: fn(&Host, InstanceId, &Path), back: fn(&Host, InstanceId) -> u32) {
         let [first, second] = [(); 2].map(|()| tempfile::tempdir().unwrap());
         write(first.path(), Some('A'), "");
         write(second.path(), Some('B'), "");
@@ -27,7 +27,7 @@ fn reloads_after_going_back_are_about_the_source_of_what_runs() {
         take_over(&host, id, second.path());
         let other = host.plugin(id).unwrap().generation;
         assert_eq!(ask(&host, id, "?"), "B");
-        back(&host, id);
+        assert_eq!(Some(back(&host, id)), host.plugin(id).map(|one| one.generation));
         assert_eq!(ask(&host, id, "?"), "A");
         host.reload(id).wait().unwrap();
         assert_eq!(ask(&host, id, "?"), "A");
@@ -45,12 +45,12 @@ fn reloads_after_going_back_are_about_the_source_of_what_runs() {
     let reloaded = |host: &Host, id, path: &Path| {
         host.reload_with(id, path).wait().unwrap();
     };
-    check(reloaded, |host, id| drop(host.roll_back(id).wait().unwrap()));
+    check(reloaded, |host, id| host.roll_back(id).wait().unwrap());
     let promoted = |host: &Host, id, path: &Path| {
         host.try_beside_with(id, path, crate::CandidateRole::Shadow).wait().unwrap();
         host.promote(id).wait().unwrap();
     };
-    check(promoted, |host, id| drop(host.roll_back_to(id, 1).wait().unwrap()));
+    check(promoted, |host, id| host.roll_back_to(id, 1).wait().unwrap());
 }
 
 const ASKS: &str = "[permissions]\nenvironment = [\"HOME\"]\n";
