@@ -237,6 +237,23 @@ pub struct ReplayRequest {
     pub how: ReplayHow,
 }
 
+impl ReplayRequest {
+    /// All inputs of a trace once, as fast as possible, to each plugin those that were recorded for it.
+    pub fn whole(trace: TraceId, targets: Vec<InstanceId>) -> ReplayRequest {
+        ReplayRequest {
+            trace,
+            targets,
+            routing: Routing::ByPlugin,
+            pace: Pace::Max,
+            filter: None,
+            calls: Vec::new(),
+            range: None,
+            from: None,
+            how: ReplayHow::Once,
+        }
+    }
+}
+
 /// How often inputs are sent, and who answers host calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReplayHow {

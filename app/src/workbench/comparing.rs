@@ -7,15 +7,13 @@ use glovebox_abi::Frame;
 use glovebox_events::Event;
 use glovebox_host::{Host, InstanceId};
 use glovebox_inspector::diff::{self, DiffOptions, Run, RunCall, RunOutput};
-use glovebox_inspector::replay::Pace;
 
 use super::accepted::Compared;
 use super::finished::{Finished, Sent};
 use super::jobs::JobState;
-use super::replay::Routing;
 use super::sink::Fanout;
 use super::words::count_of;
-use super::{Accepting, Level, ReplayHow, ReplayRequest, SendRequest, Workbench, work};
+use super::{Accepting, Level, ReplayRequest, SendRequest, Workbench, work};
 
 /// Two builds that get the same inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -222,17 +220,7 @@ impl Workbench {
             return self.notices.add(Level::Warning, text);
         };
         if let Some(baseline) = self.traces.baseline() {
-            let request = ReplayRequest {
-                trace: baseline.id,
-                targets: vec![pair.first, pair.second],
-                routing: Routing::ByPlugin,
-                pace: Pace::Max,
-                filter: None,
-                calls: Vec::new(),
-                range: None,
-                from: None,
-                how: ReplayHow::Once,
-            };
+            let request = ReplayRequest::whole(baseline.id, vec![pair.first, pair.second]);
             return self.replay_for(request, super::replaying::Purpose::Builds(builds));
         }
         let sent = self.outcome.sent.iter().filter(|sent| sent.instance == pair.first);

@@ -6,17 +6,15 @@ use std::sync::Arc;
 use glovebox_abi::Frame;
 use glovebox_host::{LoadRequest, Mock, Profile, Reloads};
 use glovebox_inspector::diff::DiffOptions;
-use glovebox_inspector::replay::Pace;
 use glovebox_workspace::Workspace;
 
 use super::finished::OpenedWorkspace;
-use super::replay::Routing;
 use super::replaying::Purpose;
 use super::state::Start;
 use super::words::file_name;
 use super::{
-    Accepting, Command, JobId, Level, ReplayHow, ReplayRequest, Source, TraceId, Workbench,
-    accepted, trace, work,
+    Accepting, Command, JobId, Level, ReplayRequest, Source, TraceId, Workbench, accepted, trace,
+    work,
 };
 
 impl Workbench {
@@ -186,20 +184,7 @@ impl Workbench {
                 let [first, _] = self.unused_replays_of(&name);
                 first
             });
-            self.replay_for(
-                ReplayRequest {
-                    trace: *trace,
-                    targets: start.instances,
-                    routing: Routing::ByPlugin,
-                    pace: Pace::Max,
-                    filter: None,
-                    calls: Vec::new(),
-                    range: None,
-                    from: None,
-                    how: ReplayHow::Once,
-                },
-                Purpose::Run,
-            );
+            self.replay_for(ReplayRequest::whole(*trace, start.instances), Purpose::Run);
         }
         if led_to.is_some() && number > self.outcome.led_to.0 {
             self.outcome.led_to = (number, led_to);

@@ -23,9 +23,9 @@ use parking_lot::Mutex;
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
-use super::super::process::{AROUND, Place, ProcessGrants, bounds_of};
-use super::image::{FILES, PROCESSES, Stopped, in_its_place, not_started, stopped, text_of};
-use super::layers::{Amounts, look};
+use super::super::process::{Place, ProcessGrants, bounds_of};
+use super::image::{Stopped, in_its_place, not_started, stopped, text_of};
+use super::layers::{Amounts, FILES, PROCESSES, look};
 use super::root::RootFolder;
 use crate::underway::Underway;
 
@@ -91,7 +91,7 @@ impl Boxed {
         // Without processes of its own, there is none of bubblewrap's in it, and this is the program.
         let process = oldest_child(first).unwrap_or(first);
         worker.set_program(process);
-        let seen = look(process, amounts(limits), &grants.writable());
+        let seen = look(process, Amounts::of(limits), &grants.writable());
         let root = format!("/proc/{process}/root");
         in_its_place(Path::new(&root), grants).map_err(Stopped::Refused)?;
         Ok((worker, joined(own, seen)))
@@ -137,7 +137,7 @@ impl Boxed {
             program.push(PROGRAM.to_owned());
         }
         let mut spec = Spec::new(plugin);
-        let amounts = amounts(limits);
+        let amounts = Amounts::of(limits);
         spec.profile.layers = OF_THE_WORKER.into();
         spec.profile.limits.memory = Some(amounts.memory);
         spec.profile.limits.file_size = Some(amounts.file_bytes);
@@ -212,15 +212,6 @@ impl Boxed {
             return Err("a path or variable has a zero byte".to_owned());
         }
         Ok(words)
-    }
-}
-
-fn amounts(limits: &Limits) -> Amounts {
-    Amounts {
-        memory: limits.memory.saturating_add(AROUND),
-        processes: PROCESSES,
-        files: FILES,
-        file_bytes: limits.file_bytes,
     }
 }
 

@@ -15,18 +15,12 @@ use glovebox_abi::manifest::Limits;
 use glovebox_sandbox::{Access, SandboxReport};
 use glovebox_worker::{CallError, ClientSpec, Ended, Spec, Worker, Workers};
 
-use super::super::process::{AROUND, Place, ProcessGrants, bounds_of};
+use super::super::process::{Place, ProcessGrants, bounds_of};
 use super::engine::{Engine, LABEL, last_line, new_name};
 use super::layers::{Amounts, look};
 use super::root::RootFolder;
 use crate::problem::{StageError, shorten};
 use crate::underway::Underway;
-
-/// Processes and threads of a container.
-pub(super) const PROCESSES: u64 = 64;
-
-/// Files that each of its processes may have open.
-pub(super) const FILES: u64 = 64;
 
 /// The user in a container that was granted no folder: nobody.
 const NOBODY: &str = "65534:65534";
@@ -75,12 +69,7 @@ impl Image {
         load: Option<&Underway>,
     ) -> Result<(Worker, SandboxReport), Stopped> {
         let name = new_name();
-        let amounts = Amounts {
-            memory: limits.memory.saturating_add(AROUND),
-            processes: PROCESSES,
-            files: FILES,
-            file_bytes: limits.file_bytes,
-        };
+        let amounts = Amounts::of(limits);
         let command = self.arguments(&name, plugin, amounts, grants).map_err(Stopped::Refused)?;
         let spec = ClientSpec {
             command,

@@ -4,9 +4,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use glovebox_abi::manifest::Limits;
 use glovebox_sandbox::{Layer, Missing, SandboxReport};
 
+use super::super::process::AROUND;
 use crate::problem::LoadProblem;
+
+/// Processes and threads of a container.
+pub(super) const PROCESSES: u64 = 64;
+
+/// Files that each of its processes may have open.
+pub(super) const FILES: u64 = 64;
 
 /// The amounts that a container was given.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +24,18 @@ pub(super) struct Amounts {
     pub(super) files: u64,
     /// Bytes of one file that is written.
     pub(super) file_bytes: u64,
+}
+
+impl Amounts {
+    /// Those of a container whose plugin has these limits.
+    pub(super) fn of(limits: &Limits) -> Amounts {
+        Amounts {
+            memory: limits.memory.saturating_add(AROUND),
+            processes: PROCESSES,
+            files: FILES,
+            file_bytes: limits.file_bytes,
+        }
+    }
 }
 
 /// Looks at a process in a container, which may write to these folders.
